@@ -1,0 +1,133 @@
+"""``omicsai evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+from omicsai.cli.options import add_section, add_seed, section_of
+from omicsai.config import EvaluateOptions
+
+HELP = "measure a model on labelled sequences that it has not seen"
+EXAMPLE = (
+    "omicsai evaluate model --embeddings proteins.h5 --labels labels.tsv "
+    "--control control --out evaluation"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("model", type=Path, help="model folder of 'omicsai train'")
+    parser.add_argument(
+        "--embeddings", type=Path, nargs="+", required=True, help=".h5 files of 'embed'"
+    )
+    parser.add_argument(
+        "--labels", type=Path, nargs="+", required=True,
+        help="tables with the columns id and label",
+    )  # fmt: skip
+    parser.add_argument(
+        "--label-column", default="label", help="name of that column (default: label)"
+    )
+    parser.add_argument(
+        "--control", type=Path, help="model folder to compare with on the same sequences"
+    )
+    add_section(parser, EvaluateOptions)
+    add_seed(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate and write."""
+    import numpy as np
+
+    from omicsai.cli.inputs import labels_of, pooled_labels
+    from omicsai.cli.suspects import EXAMPLES, SUSPECTS, suspected_mislabels
+    from omicsai.embedding import read_embeddings
+    from omicsai.errors import InputError
+    from omicsai.robust import load_classifier
+    from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED, evaluate
+    from omicsai.tables import write_json, write_provenance
+
+    options = section_of(arguments, EvaluateOptions)
+    classifier = load_classifier(arguments.model)
+    examples = EXAMPLES.read(arguments.model / "examples.tsv").set_index("id")
+    ids, vectors, _ = read_embeddings(*arguments.embeddings)
+    labels = np.array(
+        labels_of(ids, pooled_labels(arguments.labels, arguments.label_column)), object
+    )
+    known = examples.reindex(ids)
+    seen = known["part"].isin(["train", "validation"]).to_numpy()
+    usable = np.isin(labels, classifier.classes)
+    foreign = sorted(set(labels[~seen & ~usable]) - {""})
+    if foreign:
+        logger.warning(
+            "%d sequences carry labels the model does not know and are left out: %s",
+            int((~seen & ~usable & (labels != "")).sum()), ", ".join(foreign[:5]),
+        )  # fmt: skip
+    chosen = usable & ~seen
+    if not chosen.any():
+        raise InputError(
+            "no sequence to evaluate on: every labelled one was used in training, or "
+            f"carries none of the labels {', '.join(classifier.classes)}"
+        )
+    logger.info(
+        "%d labelled sequences; %d others were used in training or have no usable label",
+        int(chosen.sum()), int((~chosen).sum()),
+    )  # fmt: skip
+    where = np.flatnonzero(chosen)
+    cluster = known["cluster"].to_numpy(dtype=object)[where]
+    own = np.array([ids[i] for i in where], dtype=object)
+    cluster = np.where(known["cluster"].isna().to_numpy()[where], own, cluster)
+    code = np.array([classifier.classes.index(label) for label in labels[where]])
+    control = load_classifier(arguments.control) if arguments.control else None
+    if control is not None and control.classes != classifier.classes:
+        raise InputError(
+            f"{arguments.control} knows other classes than {arguments.model}: train both "
+            "on the same labels"
+        )
+    result = evaluate(
+        classifier,
+        vectors[where],
+        code,
+        cluster,
+        own,
+        control=control,
+        resamples=options.resamples,
+        seed=arguments.seed,
+    )
+    frame = EXAMPLES.frame(
+        {
+            "id": own,
+            "part": known["part"].fillna("new").to_numpy()[where],
+            "cluster": cluster,
+            "label": labels[where],
+        }
+    )
+    suspects = suspected_mislabels(classifier, frame, vectors[where], result.logits)
+    metrics: dict[str, Any] = {
+        **result.metrics,
+        "sequences": len(where),
+        "clusters": len(set(cluster)),
+        "seed": arguments.seed,
+    }
+    write_json(arguments.out / "metrics.json", metrics)
+    TESTED.write(result.tested, arguments.out / "tested.tsv")
+    CALIBRATION.write(result.calibration, arguments.out / "calibration.tsv")
+    CONFUSION.write(result.confusion, arguments.out / "confusion.tsv")
+    SUSPECTS.write(suspects, arguments.out / "suspected_mislabels.tsv")
+    inputs = {"model": arguments.model}
+    inputs |= {"control": arguments.control} if arguments.control else {}
+    inputs |= {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)}
+    inputs |= {f"labels_{i}": p for i, p in enumerate(arguments.labels, 1)}
+    write_provenance(
+        arguments.out / "evaluate.provenance.json",
+        stage="evaluate",
+        options={**options.model_dump(), "seed": arguments.seed},
+        inputs=inputs,
+    )
+    low, high = metrics["intervals"]["accuracy"]
+    logger.info("accuracy %.3f (95 %% interval %.3f to %.3f)", metrics["accuracy"], low, high)

@@ -1,0 +1,62 @@
+"""Reading what several commands take: sequences, labels and embeddings of batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from omicsai.errors import InputError
+from omicsai.sequences import Sequence as Record
+from omicsai.sequences import read_labels, read_sequences
+from omicsai.sequences.labels import label_key
+
+__all__ = ["labels_of", "pooled_labels", "pooled_sequences"]
+
+logger = logging.getLogger(__name__)
+
+
+def pooled_sequences(paths: Iterable[Path]) -> list[Record]:
+    """Read proteins of several FASTA files; the same id must mean the same sequence."""
+    pooled: dict[str, Record] = {}
+    origin: dict[str, Path] = {}
+    for path in paths:
+        for record in read_sequences(path):
+            other = pooled.get(record.id)
+            if other is not None and other.residues != record.residues:
+                raise InputError(
+                    f"id '{record.id}' names one sequence in {origin[record.id]} and "
+                    f"another in {path}: rename one of them"
+                )
+            pooled.setdefault(record.id, record)
+            origin.setdefault(record.id, path)
+    return list(pooled.values())
+
+
+def pooled_labels(paths: Iterable[Path], column: str = "label") -> dict[str, str]:
+    """Read label tables of several batches; known labels of one id must agree."""
+    pooled: dict[str, str] = {}
+    for path in paths:
+        for key, label in read_labels(path, column=column).items():
+            if label and pooled.get(key) and pooled[key] != label:
+                raise InputError(
+                    f"{path}: id '{key}' has the label '{label}' here and "
+                    f"'{pooled[key]}' in another batch: correct one of them"
+                )
+            pooled[key] = label or pooled.get(key, "")
+    return pooled
+
+
+def labels_of(ids: Sequence[str], labels: dict[str, str]) -> list[str]:
+    """Label of each id (by id or accession), empty where the table has none."""
+    keys = [label_key(labels, record_id) for record_id in ids]
+    unmatched = len(labels.keys() - set(keys))
+    if unmatched == len(labels) and labels:
+        raise InputError(
+            f"none of the {len(labels)} labels is for one of the {len(ids)} sequences; "
+            f"the first label is for '{next(iter(labels))}', the first sequence is "
+            f"'{ids[0] if ids else ''}'"
+        )
+    if unmatched:
+        logger.warning("%d labels are for ids that are not among the sequences", unmatched)
+    return [labels[key] if key is not None else "" for key in keys]

@@ -1,0 +1,77 @@
+"""Command-line options made from the configuration's sections."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from omicsai.config import Section, options_from
+
+__all__ = ["add_seed", "add_section", "add_threads", "existing", "section_of"]
+
+S = TypeVar("S", bound=Section)
+
+
+def add_section(parser: argparse.ArgumentParser, section: type[Section]) -> None:
+    """Add one option per field of a section, with its default and description."""
+    for name, field in section.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        shown = _shown_default(field)
+        parser.add_argument(
+            flag,
+            metavar=_metavar(field),
+            nargs="+" if isinstance(field.default, list) else None,
+            default=argparse.SUPPRESS,
+            help=f"{field.description} (default: {shown})".replace("%", "%%"),
+        )
+
+
+def section_of(arguments: argparse.Namespace, section: type[S]) -> S:
+    """Validated options of a section from parsed arguments; absent ones are default."""
+    given = vars(arguments)
+    chosen = {name: given[name] for name in section.model_fields if name in given}
+    return options_from(section, chosen)  # type: ignore[return-value]
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add ``--seed``."""
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of every random choice (default: 1)"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``."""
+    parser.add_argument(
+        "--threads", type=int, default=1, help="CPU threads (default: 1)"
+    )
+
+
+def existing(text: str) -> Path:
+    """Argument type: a path, not yet looked at."""
+    return Path(text)
+
+
+def _metavar(field: FieldInfo) -> str:
+    kinds = get_args(field.annotation) or (field.annotation,)
+    if get_origin(field.annotation) not in (None, list, UnionType):
+        return "{" + ",".join(map(str, kinds)) + "}"
+    names = {int: "N", float: "X", str: "TEXT"}
+    for kind in kinds:
+        while get_args(kind):
+            kind = get_args(kind)[0]
+        if kind in names:
+            return names[kind]
+    return "VALUE"
+
+
+def _shown_default(field: FieldInfo) -> Any:
+    if field.default is None:
+        return "none"
+    if isinstance(field.default, list):
+        return " ".join(map(str, field.default))
+    return field.default

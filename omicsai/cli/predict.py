@@ -1,0 +1,67 @@
+"""``omicsai predict``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from omicsai.cli.options import add_section, section_of
+from omicsai.config import PredictOptions
+
+HELP = "predict labels of a batch, with calibrated probability and novelty"
+EXAMPLE = "omicsai predict model --embeddings new.h5 --out predictions.tsv"
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("model", type=Path, help="model folder of 'omicsai train'")
+    parser.add_argument(
+        "--embeddings", type=Path, nargs="+", required=True, help=".h5 files of 'embed'"
+    )
+    add_section(parser, PredictOptions)
+    parser.add_argument("--out", type=Path, required=True, help="the .tsv file to write")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Predict and write."""
+    import numpy as np
+
+    from omicsai.cli.suspects import EXAMPLES
+    from omicsai.embedding import read_embeddings
+    from omicsai.errors import InputError
+    from omicsai.robust import load_classifier
+    from omicsai.robust.prediction import PREDICTIONS, predict
+    from omicsai.tables import write_provenance
+
+    options = section_of(arguments, PredictOptions)
+    classifier = load_classifier(arguments.model)
+    examples = EXAMPLES.read(arguments.model / "examples.tsv")
+    ids, vectors, encoder = read_embeddings(*arguments.embeddings)
+    if classifier.encoder and encoder and encoder != classifier.encoder:
+        raise InputError(
+            f"the embeddings come from {encoder.get('encoder')} {encoder}, the model was "
+            f"trained on {classifier.encoder}: embed with the same encoder"
+        )
+    predictions = predict(
+        classifier,
+        vectors,
+        np.array(ids, dtype=object),
+        reference_ids=examples["id"].to_numpy(),
+        reference_labels=examples["label"].to_numpy(),
+        novel_at=options.novel_at,
+    )
+    PREDICTIONS.write(predictions, arguments.out)
+    write_provenance(
+        arguments.out.with_name("predict.provenance.json"),
+        stage="predict",
+        options=options.model_dump(),
+        inputs={"model": arguments.model}
+        | {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)},
+    )
+    logger.info(
+        "%d predictions, %d of them novel (p <= %g)",
+        len(predictions), int(predictions["novel"].sum()), options.novel_at,
+    )  # fmt: skip

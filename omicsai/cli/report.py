@@ -1,0 +1,4 @@
+HELP="x"
+EXAMPLE="y"
+def add_arguments(p): pass
+def run(a): pass

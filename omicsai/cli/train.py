@@ -1,0 +1,119 @@
+"""``omicsai train``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from omicsai.cli.options import add_section, add_seed, section_of
+from omicsai.config import TrainOptions
+
+HELP = "train a calibrated classifier that survives wrong labels, and name suspects"
+EXAMPLE = (
+    "omicsai train --embeddings proteins.h5 --labels labels.tsv --split split/split.tsv "
+    "--loss proselflc --seed 1 --out model"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--embeddings", type=Path, nargs="+", required=True, help=".h5 files of 'embed'"
+    )
+    parser.add_argument(
+        "--labels", type=Path, nargs="+", required=True,
+        help="tables with the columns id and label",
+    )  # fmt: skip
+    parser.add_argument(
+        "--label-column", default="label", help="name of that column (default: label)"
+    )
+    parser.add_argument(
+        "--split", type=Path, required=True, help="split.tsv of 'omicsai split'"
+    )
+    add_section(parser, TrainOptions)
+    add_seed(parser)
+    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train and write the model folder."""
+    from dataclasses import replace
+
+    from omicsai.cli.inputs import labels_of, pooled_labels
+    from omicsai.cli.suspects import EXAMPLES, SUSPECTS, suspected_mislabels
+    from omicsai.embedding import read_embeddings
+    from omicsai.errors import InputError
+    from omicsai.homology import SPLIT
+    from omicsai.robust import HISTORY, Options, save_classifier, train_classifier
+    from omicsai.sequences import split_labels
+    from omicsai.tables import write_provenance
+    from omicsai.tables.provenance import package_versions
+
+    options = section_of(arguments, TrainOptions)
+    split = SPLIT.read(arguments.split)
+    ids, vectors, encoder = read_embeddings(*arguments.embeddings)
+    row = {key: i for i, key in enumerate(ids)}
+    missing = [key for key in split["id"] if key not in row]
+    if missing:
+        raise InputError(
+            f"{len(missing)} sequences of {arguments.split} have no embedding, for example "
+            f"'{missing[0]}': embed the same FASTA files that were split"
+        )
+    labels = labels_of(
+        list(split["id"]), pooled_labels(arguments.labels, arguments.label_column)
+    )
+    several = sum(len(split_labels(label)) > 1 for label in labels)
+    if several:
+        logger.warning(
+            "%d sequences have several labels and are left out of training", several
+        )
+    single = [label if len(split_labels(label)) == 1 else "" for label in labels]
+    features = vectors[[row[key] for key in split["id"]]]
+    fold = (
+        split["fold"].fillna(0).to_numpy(dtype=int)
+        if "fold" in split
+        else (split["id"] != split["id"]).to_numpy(dtype=int)
+    )
+    part = split["part"].to_numpy()
+    trained = train_classifier(
+        features,
+        single,
+        part,
+        split["cluster"].to_numpy(),
+        fold,
+        Options(**options.model_dump(), seed=arguments.seed),
+    )
+    classifier = replace(trained.classifier, encoder=encoder)
+    save_classifier(classifier, arguments.out)
+    HISTORY.write(trained.history, arguments.out / "history.tsv")
+    examples = EXAMPLES.frame(
+        {
+            "id": split["id"],
+            "part": part,
+            "cluster": split["cluster"],
+            "label": single,
+        }
+    )
+    EXAMPLES.write(examples, arguments.out / "examples.tsv")
+    suspects = suspected_mislabels(classifier, examples, features, trained.held_out_logits)
+    SUSPECTS.write(suspects, arguments.out / "suspected_mislabels.tsv")
+    inputs = {"split": arguments.split}
+    inputs |= {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)}
+    inputs |= {f"labels_{i}": p for i, p in enumerate(arguments.labels, 1)}
+    write_provenance(
+        arguments.out / "train.provenance.json",
+        stage="train",
+        options={**options.model_dump(), "seed": arguments.seed},
+        inputs=inputs,
+        tools=package_versions("torch", "numpy"),
+    )
+    last = trained.history[trained.history["epoch"] == options.epochs]
+    accuracy = last.groupby("part")["accuracy"].mean()
+    logger.info(
+        "%d classes; agreement with given labels: train %.3f, validation %.3f; "
+        "%d suspected mislabels",
+        len(classifier.classes), accuracy["train"], accuracy["validation"], len(suspects),
+    )  # fmt: skip

@@ -1,0 +1,303 @@
+"""The configuration: every option of every stage, declared once.
+
+Each section is a model whose fields are the options of the command of the same name, so
+that a key in ``config.yaml``, an option on the command line and a line of ``--help`` are
+one thing. Problems are collected in one pass and named with file and line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from omicsai.errors import ConfigError
+
+__all__ = ["Config", "Section", "options_from", "problem_text", "read_config"]
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A group of options; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SimulateOptions(Section):
+    """The simulated example."""
+
+    classes: int = Field(8, ge=2, le=26, description="number of protein classes")
+    family_size: int = Field(
+        10, ge=4, le=1000, description="mean number of proteins in a family"
+    )
+    mislabelled_fraction: float = Field(
+        0.2, ge=0, le=0.9, description="share of labels replaced by a wrong one"
+    )
+    near_duplicates: int = Field(
+        60, ge=0, description="near-copies (95-99 % identity) of training proteins"
+    )
+
+
+class CheckOptions(Section):
+    """What a usable record is, and where labels come from."""
+
+    label_column: str = Field("label", description="column of the label tables")
+    header_pattern: str | None = Field(
+        None,
+        description="regular expression with a group (?P<label>...) that takes labels from "
+        "FASTA headers",
+    )
+    unknown_labels: list[str] = Field(
+        ["unknown", "NA"], description="words that mean: label not known"
+    )
+    min_length: Positive = Field(10, description="shortest accepted sequence, residues")
+    max_length: Positive | None = Field(
+        None, description="longest accepted sequence, residues; empty for no limit"
+    )
+    max_unknown_fraction: float = Field(
+        0.5, ge=0, le=1, description="largest accepted share of unknown residues (X)"
+    )
+
+
+class SplitOptions(Section):
+    """Homology-aware train/validation/test split."""
+
+    identity: Fraction = Field(
+        0.3, description="clustering threshold: identical positions over alignment length"
+    )
+    coverage: Fraction = Field(
+        0.5, description="clustering threshold: aligned share of both sequences"
+    )
+    fractions: list[Fraction] = Field(
+        [0.6, 0.2, 0.2],
+        min_length=3,
+        max_length=3,
+        description="shares of train, validation and test",
+    )
+    folds: int = Field(
+        5, ge=2, description="cross-fitting folds in train, for suspected mislabels"
+    )
+
+
+class AnnotateOptions(Section):
+    """Profile HMM search."""
+
+    profiles: str = Field(
+        "example/profiles.hmm", description="HMMER3 profile library (.hmm)"
+    )
+    cutoff: Literal["gathering", "trusted", "noise", "evalue"] = Field(
+        "gathering", description="the profiles' own thresholds, or an E-value"
+    )
+    evalue: float = Field(
+        1e-3, gt=0, description="largest E-value, used with the cutoff 'evalue'"
+    )
+
+
+class EmbedOptions(Section):
+    """Protein embeddings."""
+
+    encoder: str = Field(
+        "composition",
+        description="'composition', or a ProtTrans or ESM-2 model: folder or hub id",
+    )
+    revision: str | None = Field(
+        None, description="revision of a hub model; empty for its newest"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where a language model runs"
+    )
+
+
+class TrainOptions(Section):
+    """Noise-robust training."""
+
+    loss: Literal["proselflc", "cross_entropy"] = Field(
+        "proselflc", description="loss of the model"
+    )
+    head: Literal["linear", "mlp"] = Field(
+        "linear", description="classifier on the embeddings"
+    )
+    hidden: Positive = Field(256, description="hidden units of the mlp head")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout of the mlp head")
+    members: Positive = Field(
+        5, description="independently seeded members whose logits are averaged"
+    )
+    epochs: Positive = Field(50, description="passes over the training part")
+    batch_size: Positive = Field(64, description="sequences per step")
+    learning_rate: float = Field(1e-3, gt=0, description="AdamW step size at the start")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay")
+    exp_base: float = Field(
+        16.0, ge=0, description="ProSelfLC: how sharply trust rises with time (B)"
+    )
+    transit: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="ProSelfLC: share of training at half trust; empty: from a pilot run",
+    )
+    temperature: float = Field(
+        0.5, gt=0, lt=1, description="ProSelfLC: sharpening of the model's own labels (T)"
+    )
+    trust: Literal["entropy", "max", "global"] = Field(
+        "entropy", description="ProSelfLC: how single predictions are trusted"
+    )
+
+
+class EvaluateOptions(Section):
+    """Metrics on held-out sequences."""
+
+    resamples: int = Field(
+        1000, ge=100, description="bootstrap samples of whole clusters"
+    )
+
+
+class PredictOptions(Section):
+    """Predictions on any batch."""
+
+    novel_at: float = Field(
+        0.05, gt=0, lt=1, description="conformal p-value at or below which is novel"
+    )
+
+
+class ReportOptions(Section):
+    """The page."""
+
+    title: str = Field("omicsai report", description="title of the page")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    batches: str = Field(
+        "config/batches.tsv", description="table of batches: batch role molecule fasta labels"
+    )
+    results: str = Field("results", description="folder that receives the results")
+    seed: int = Field(1, ge=0, description="seed of every random choice")
+    control: Literal["cross_entropy", "proselflc"] = Field(
+        "cross_entropy", description="loss of the control model trained beside the model"
+    )
+    simulate: SimulateOptions = SimulateOptions()
+    check: CheckOptions = CheckOptions()
+    split: SplitOptions = SplitOptions()
+    annotate: AnnotateOptions = AnnotateOptions()
+    embed: EmbedOptions = EmbedOptions()
+    train: TrainOptions = TrainOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+    predict: PredictOptions = PredictOptions()
+    report: ReportOptions = ReportOptions()
+
+    @model_validator(mode="after")
+    def _results_is_a_relative_folder(self) -> Config:
+        if not self.results.strip("./ "):
+            raise ValueError("results must name a folder of its own, for example 'results'")
+        return self
+
+
+def read_config(values: Mapping[str, Any], files: Sequence[Path | str] = ()) -> Config:
+    """Validate a merged configuration.
+
+    Parameters
+    ----------
+    values
+        The configuration as Snakemake merged it.
+    files
+        Files it came from, later ones winning; used to name lines.
+
+    Returns
+    -------
+    Config
+        With defaults filled in.
+
+    Raises
+    ------
+    ConfigError
+        Once, with every problem: file, line, key, value and the likely intention.
+    """
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        lines = {Path(file): _key_lines(Path(file)) for file in files}
+        problems = [
+            f"  {_place(item['loc'], lines)}{problem_text(dict(item), Config)}"
+            for item in error.errors()
+        ]
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise ConfigError(f"the configuration has {count}:\n" + "\n".join(problems)) from None
+
+
+def options_from(section: type[Section], values: Mapping[str, Any]) -> Section:
+    """Validate the options of one command.
+
+    Raises
+    ------
+    ConfigError
+        With every problem, each under the name of its command-line option.
+    """
+    try:
+        return section.model_validate(dict(values))
+    except ValidationError as error:
+        problems = [
+            f"--{str(item['loc'][0]).replace('_', '-')}: "
+            f"{problem_text(dict(item), section)}"
+            for item in error.errors()
+        ]
+        raise ConfigError("; ".join(problems)) from None
+
+
+def problem_text(item: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """One pydantic problem in words, with the likely intention where there is one."""
+    loc = [str(part) for part in item["loc"]]
+    if item["type"] == "extra_forbidden":
+        section = model
+        for part in loc[:-1]:
+            section = section.model_fields[part].annotation  # type: ignore[assignment]
+        known = list(section.model_fields)
+        return f"'{'.'.join(loc)}' is not a known key{_suggest(loc[-1], known)}"
+    name = f"'{'.'.join(loc)}' = {item['input']!r}: " if loc else ""
+    if item["type"] == "literal_error":
+        allowed = [word.strip("' ") for word in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return (
+            f"{name}not one of {', '.join(allowed)}"
+            f"{_suggest(str(item['input']), allowed)}"
+        )
+    message = str(item["msg"])
+    return f"{name}{message[0].lower()}{message[1:]}"
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f". Did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+
+
+def _place(loc: tuple, lines: Mapping[Path, Mapping[tuple[str, ...], int]]) -> str:
+    """File and line of a key: the last file that holds it, or its nearest parent."""
+    path = tuple(str(part) for part in loc)
+    for depth in range(len(path), 0, -1):
+        for file, known in reversed(list(lines.items())):
+            if path[:depth] in known:
+                return f"{file}, line {known[path[:depth]]}: "
+    return "command line: " if lines else ""
+
+
+def _key_lines(file: Path) -> dict[tuple[str, ...], int]:
+    """Line number of every key of a YAML file, by its path of keys."""
+    lines: dict[tuple[str, ...], int] = {}
+
+    def walk(node: yaml.Node | None, path: tuple[str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                lines[(*path, str(key.value))] = key.start_mark.line + 1
+                walk(value, (*path, str(key.value)))
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                lines[(*path, str(number))] = value.start_mark.line + 1
+
+    if file.is_file():
+        walk(yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader), ())
+    return lines

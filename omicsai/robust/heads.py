@@ -1,0 +1,85 @@
+"""Classification heads on fixed embeddings, for several members at once.
+
+Parameters carry a leading member axis, so that an ensemble of seeds and all cross-fitting
+folds train in one pass of batched matrix products.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["Head", "head_logits", "new_head"]
+
+Head = Literal["linear", "mlp"]
+Parameters = dict[str, Tensor]
+
+
+def new_head(
+    head: Head, members: int, dimension: int, classes: int, hidden: int, seed: int
+) -> Parameters:
+    """Random parameters of a head.
+
+    Parameters
+    ----------
+    head
+        ``"linear"`` or ``"mlp"`` (one hidden layer of rectified units).
+    members
+        Number of independent members m.
+    dimension, classes, hidden
+        Sizes d, C and h.
+    seed
+        Member i draws from seed and i, whatever the number of members.
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``weight`` (m, d, C) and ``bias`` (m, 1, C); for an MLP also ``hidden_weight``
+        (m, d, h) and ``hidden_bias`` (m, 1, h). float32.
+    """
+    drawn = []
+    for member in range(members):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + member)
+        inner = dimension if head == "linear" else hidden
+        one: Parameters = {}
+        if head == "mlp":
+            one["hidden_weight"] = torch.randn(
+                dimension, hidden, generator=generator
+            ) * math.sqrt(2 / dimension)
+            one["hidden_bias"] = torch.zeros(1, hidden)
+        scale = 0.01 if head == "linear" else 1 / math.sqrt(inner)
+        one["weight"] = torch.randn(inner, classes, generator=generator) * scale
+        one["bias"] = torch.zeros(1, classes)
+        drawn.append(one)
+    return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
+
+
+def head_logits(
+    parameters: Parameters, features: Tensor, *, dropout: float = 0.0
+) -> Tensor:
+    """Logits of every member.
+
+    Parameters
+    ----------
+    parameters
+        From `new_head`, m members.
+    features
+        (m, n, d), or (n, d) shared by all members.
+    dropout
+        Probability of dropping a hidden unit (training only).
+
+    Returns
+    -------
+    Tensor
+        (m, n, C).
+    """
+    hidden = features
+    if "hidden_weight" in parameters:
+        hidden = torch.relu(
+            features @ parameters["hidden_weight"] + parameters["hidden_bias"]
+        )
+        hidden = torch.nn.functional.dropout(hidden, dropout, training=dropout > 0)
+    return hidden @ parameters["weight"] + parameters["bias"]
