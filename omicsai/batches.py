@@ -88,13 +88,15 @@ def read_batches(path: Path | str, *, generated: Collection[str] = ()) -> dict[s
     path = Path(path)
     if not path.is_file():
         raise ConfigError(
-            f"{path} does not exist (looked in {Path.cwd()}): 'batches' in the configuration "
-            "names the table of batches"
+            f"{path} does not exist (looked in {Path.cwd()}): 'batches' in the "
+            "configuration names the table of batches"
         )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: save it as UTF-8 ({error})") from error
+        raise ConfigError(
+            f"{path} is not UTF-8 text: save it as UTF-8 ({error})"
+        ) from error
     lines = [
         (number, line)
         for number, line in enumerate(text.splitlines(), start=1)
@@ -151,7 +153,9 @@ def _row_problems(row: dict[str, str], generated: Collection[str]) -> list[tuple
         if "enum" in rule and value not in rule["enum"]:
             close = difflib.get_close_matches(value, rule["enum"], n=1, cutoff=0.5)
             hint = f". Did you mean '{close[0]}'?" if close else ""
-            problems.append((column, f"{value!r} is not one of {', '.join(rule['enum'])}{hint}"))
+            problems.append(
+                (column, f"{value!r} is not one of {', '.join(rule['enum'])}{hint}")
+            )
     if not re.match(NAME, row["batch"]):
         fixed = re.sub(r"\W", "_", row["batch"], flags=re.ASCII).strip("_") or "batch1"
         problems.append(

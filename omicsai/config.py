@@ -34,7 +34,7 @@ class SimulateOptions(Section):
 
     classes: int = Field(8, ge=2, le=26, description="number of protein classes")
     family_size: int = Field(
-        10, ge=4, le=1000, description="mean number of proteins in a family"
+        9, ge=4, le=1000, description="mean number of proteins in a family"
     )
     mislabelled_fraction: float = Field(
         0.2, ge=0, le=0.9, description="share of labels replaced by a wrong one"
@@ -69,7 +69,8 @@ class SplitOptions(Section):
     """Homology-aware train/validation/test split."""
 
     identity: Fraction = Field(
-        0.3, description="clustering threshold: identical positions over alignment length"
+        0.3,
+        description="clustering threshold: identical positions over alignment length",
     )
     coverage: Fraction = Field(
         0.5, description="clustering threshold: aligned share of both sequences"
@@ -142,7 +143,10 @@ class TrainOptions(Section):
         description="ProSelfLC: share of training at half trust; empty: from a pilot run",
     )
     temperature: float = Field(
-        0.5, gt=0, lt=1, description="ProSelfLC: sharpening of the model's own labels (T)"
+        0.5,
+        gt=0,
+        lt=1,
+        description="ProSelfLC: sharpening of the model's own labels (T)",
     )
     trust: Literal["entropy", "max", "global"] = Field(
         "entropy", description="ProSelfLC: how single predictions are trusted"
@@ -152,9 +156,7 @@ class TrainOptions(Section):
 class EvaluateOptions(Section):
     """Metrics on held-out sequences."""
 
-    resamples: int = Field(
-        1000, ge=100, description="bootstrap samples of whole clusters"
-    )
+    resamples: int = Field(1000, ge=100, description="bootstrap samples of whole clusters")
 
 
 class PredictOptions(Section):
@@ -175,12 +177,14 @@ class Config(Section):
     """The whole configuration."""
 
     batches: str = Field(
-        "config/batches.tsv", description="table of batches: batch role molecule fasta labels"
+        "config/batches.tsv",
+        description="table of batches: batch role molecule fasta labels",
     )
     results: str = Field("results", description="folder that receives the results")
     seed: int = Field(1, ge=0, description="seed of every random choice")
     control: Literal["cross_entropy", "proselflc"] = Field(
-        "cross_entropy", description="loss of the control model trained beside the model"
+        "cross_entropy",
+        description="loss of the control model trained beside the model",
     )
     simulate: SimulateOptions = SimulateOptions()
     check: CheckOptions = CheckOptions()
@@ -228,7 +232,9 @@ def read_config(values: Mapping[str, Any], files: Sequence[Path | str] = ()) -> 
             for item in error.errors()
         ]
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise ConfigError(f"the configuration has {count}:\n" + "\n".join(problems)) from None
+        raise ConfigError(
+            f"the configuration has {count}:\n" + "\n".join(problems)
+        ) from None
 
 
 def options_from(section: type[Section], values: Mapping[str, Any]) -> Section:
@@ -261,10 +267,12 @@ def problem_text(item: Mapping[str, Any], model: type[BaseModel]) -> str:
         return f"'{'.'.join(loc)}' is not a known key{_suggest(loc[-1], known)}"
     name = f"'{'.'.join(loc)}' = {item['input']!r}: " if loc else ""
     if item["type"] == "literal_error":
-        allowed = [word.strip("' ") for word in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        allowed = [
+            word.strip("' ")
+            for word in item["ctx"]["expected"].replace(" or ", ", ").split(",")
+        ]
         return (
-            f"{name}not one of {', '.join(allowed)}"
-            f"{_suggest(str(item['input']), allowed)}"
+            f"{name}not one of {', '.join(allowed)}{_suggest(str(item['input']), allowed)}"
         )
     message = str(item["msg"])
     return f"{name}{message[0].lower()}{message[1:]}"

@@ -10,9 +10,7 @@ from omicsai.cli.options import add_section, add_threads, section_of
 from omicsai.config import AnnotateOptions
 
 HELP = "find domains with profile HMMs and write architectures and GFF3"
-EXAMPLE = (
-    "omicsai annotate proteins.fasta --profiles Pfam-A.hmm --cutoff gathering --out domains"
-)
+EXAMPLE = "omicsai annotate proteins.fasta --profiles Pfam-A.hmm --out domains"
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from omicsai.cli.options import add_section, add_threads, section_of
 from omicsai.config import EmbedOptions
 
 HELP = "turn proteins into vectors, each different sequence once"
-EXAMPLE = "omicsai embed proteins.fasta --encoder Rostlab/prot_t5_xl_half_uniref50-enc --out proteins.h5"
+EXAMPLE = "omicsai embed proteins.fasta --encoder models/prot_t5 --out proteins.h5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

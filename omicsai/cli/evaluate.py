@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--label-column", default="label", help="name of that column (default: label)"
     )
     parser.add_argument(
-        "--control", type=Path, help="model folder to compare with on the same sequences"
+        "--control",
+        type=Path,
+        help="model folder to compare with on the same sequences",
     )
     add_section(parser, EvaluateOptions)
     add_seed(parser)
@@ -130,4 +132,6 @@ def run(arguments: argparse.Namespace) -> None:
         inputs=inputs,
     )
     low, high = metrics["intervals"]["accuracy"]
-    logger.info("accuracy %.3f (95 %% interval %.3f to %.3f)", metrics["accuracy"], low, high)
+    logger.info(
+        "accuracy %.3f (95 %% interval %.3f to %.3f)", metrics["accuracy"], low, high
+    )

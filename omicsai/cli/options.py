@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -11,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from omicsai.config import Section, options_from
 
-__all__ = ["add_seed", "add_section", "add_threads", "existing", "section_of"]
+__all__ = ["add_section", "add_seed", "add_threads", "section_of"]
 
 S = TypeVar("S", bound=Section)
 
@@ -31,7 +30,7 @@ def add_section(parser: argparse.ArgumentParser, section: type[Section]) -> None
 
 
 def section_of(arguments: argparse.Namespace, section: type[S]) -> S:
-    """Validated options of a section from parsed arguments; absent ones are default."""
+    """Validate a section's options from parsed arguments; absent ones are default."""
     given = vars(arguments)
     chosen = {name: given[name] for name in section.model_fields if name in given}
     return options_from(section, chosen)  # type: ignore[return-value]
@@ -46,14 +45,7 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads``."""
-    parser.add_argument(
-        "--threads", type=int, default=1, help="CPU threads (default: 1)"
-    )
-
-
-def existing(text: str) -> Path:
-    """Argument type: a path, not yet looked at."""
-    return Path(text)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
 
 
 def _metavar(field: FieldInfo) -> str:

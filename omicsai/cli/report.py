@@ -1,4 +1,10 @@
-HELP="x"
-EXAMPLE="y"
-def add_arguments(p): pass
-def run(a): pass
+HELP = "x"
+EXAMPLE = "y"
+
+
+def add_arguments(p):
+    pass
+
+
+def run(a):
+    pass

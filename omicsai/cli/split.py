@@ -37,7 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Split, audit and write."""
     from omicsai.cli.inputs import labels_of, pooled_labels, pooled_sequences
-    from omicsai.homology import CLUSTERS, CROSSING, SPLIT, mmseqs_version, split_sequences
+    from omicsai.homology import (
+        CLUSTERS,
+        CROSSING,
+        SPLIT,
+        mmseqs_version,
+        split_sequences,
+    )
     from omicsai.tables import write_json, write_provenance
 
     options = section_of(arguments, SplitOptions)

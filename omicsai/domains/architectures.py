@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -44,11 +45,11 @@ def domain_architectures(
     pandas.DataFrame
         The `ARCHITECTURES` table, one row per protein, in the order of `sequences`.
     """
-    hits = {key: group for key, group in domains.groupby("id", sort=False)}
+    hits = dict(iter(domains.groupby("id", sort=False)))
     rows = []
     for record in sequences:
         kept = _resolve(hits[record.id]) if record.id in hits else []
-        covered = set()
+        covered: set[int] = set()
         for hit in kept:
             covered.update(range(hit.envelope_start, hit.envelope_end + 1))
         rows.append(
@@ -72,7 +73,7 @@ def _resolve(hits: pd.DataFrame) -> list:
     return sorted(kept, key=lambda hit: (hit.start, hit.end))
 
 
-def _overlap(a, b) -> float:  # noqa: ANN001 - rows of a DataFrame
+def _overlap(a: Any, b: Any) -> float:
     """Overlap of two alignments as a fraction of the shorter one."""
     shared = min(a.end, b.end) - max(a.start, b.start) + 1
     return max(shared, 0) / (min(a.end - a.start, b.end - b.start) + 1)

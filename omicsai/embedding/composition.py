@@ -60,5 +60,6 @@ def composition(residues: str) -> NDArray[np.float32]:
     pairs = (code[:-1] >= 0) & (code[1:] >= 0)
     joint = code[:-1][pairs] * 20 + code[1:][pairs]
     double = np.bincount(joint, minlength=400) / max(len(joint), 1)
-    features = [single, double, SCALE_MATRIX @ single, [np.log(max(len(residues), 1))]]
+    length = np.array([np.log(max(len(residues), 1))])
+    features = [single, double, SCALE_MATRIX @ single, length]
     return np.concatenate(features).astype(np.float32)

@@ -72,9 +72,7 @@ def load_encoder(
         return Encoder("composition", DIMENSION, composition, identity)
     from omicsai.embedding.language_model import load_language_model
 
-    model = load_language_model(
-        name, revision=revision, device=device, threads=threads
-    )
+    model = load_language_model(name, revision=revision, device=device, threads=threads)
     shown = Path(name).name if Path(name).is_dir() else name
     identity = {"encoder": shown, **model.identity}
     return Encoder(shown, model.dimension, model.encode, identity)

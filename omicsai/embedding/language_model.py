@@ -1,4 +1,4 @@
-"""Protein language models through `transformers`: ProtT5, ProtBert, ProstT5, Ankh, ESM-2."""
+"""Protein language models through `transformers`: ProtT5, ProtBert, Ankh, ESM-2."""
 
 from __future__ import annotations
 

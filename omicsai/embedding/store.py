@@ -76,6 +76,4 @@ class EmbeddingStore:
         raw = np.array([list(bytes.fromhex(d)) for d in digests], dtype=np.uint8)
         name = hashlib.sha256(raw.tobytes()).hexdigest()[:16]
         with atomic_path(self.folder / f"part-{name}.safetensors") as temporary:
-            save_file(
-                {"digests": raw, "vectors": np.ascontiguousarray(vectors)}, temporary
-            )
+            save_file({"digests": raw, "vectors": np.ascontiguousarray(vectors)}, temporary)

@@ -88,7 +88,7 @@ def find_pairs(
         All pairs found with E-value up to 1e-3 and at least this identity, any coverage.
     """
     exhaustive = len(residues) <= EXHAUSTIVE_UP_TO
-    prefilter = (
+    prefilter: list[str | float] = (
         ["--prefilter-mode", 1, "--min-ungapped-score", LEAST_UNGAPPED_SCORE]
         if exhaustive
         else ["-s", 7.5]
@@ -120,9 +120,7 @@ def find_pairs(
         }
     )
     pairs = pairs.sort_values(list(pairs.columns))
-    return Pairs(
-        **{name: pairs[name].to_numpy() for name in pairs}, exhaustive=exhaustive
-    )
+    return Pairs(**{name: pairs[name].to_numpy() for name in pairs}, exhaustive=exhaustive)
 
 
 def audit_split(
@@ -186,9 +184,7 @@ def audit_split(
             "by_parts": _by_parts(pairs, parts, listed),
             "largest_identity": float(pairs.identity[listed].max(initial=0.0)),
         },
-        "crossing_sequences": len(
-            np.union1d(pairs.first[listed], pairs.second[listed])
-        ),
+        "crossing_sequences": len(np.union1d(pairs.first[listed], pairs.second[listed])),
         "test_with_training_relative": _test_hits(pairs, parts, either),
         "random_split_control": {
             "crossing_pairs": _count(pairs, crosses_at_random & either),
@@ -220,16 +216,14 @@ def _crossing_table(
 
 
 def _count(pairs: Pairs, chosen: NDArray) -> int:
-    """Number of different pairs among the chosen alignments."""
+    """Count the different pairs among the chosen alignments."""
     return len(np.unique(np.stack([pairs.first, pairs.second])[:, chosen], axis=1).T)
 
 
 def _by_parts(pairs: Pairs, parts: NDArray, listed: NDArray) -> dict[str, int]:
     a, b = parts[pairs.first], parts[pairs.second]
     return {
-        f"{x}-{y}": _count(
-            pairs, listed & (((a == x) & (b == y)) | ((a == y) & (b == x)))
-        )
+        f"{x}-{y}": _count(pairs, listed & (((a == x) & (b == y)) | ((a == y) & (b == x))))
         for x, y in combinations(sorted(set(parts)), 2)
     }
 

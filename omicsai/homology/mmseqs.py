@@ -70,7 +70,11 @@ def run_mmseqs(*arguments: str | Path | float, threads: int | None = None) -> st
         command += ["--threads", str(threads)]
     logger.debug("%s", " ".join(command))
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         last = " | ".join(done.stdout.strip().splitlines()[-3:]) or "no output"

@@ -65,8 +65,8 @@ def assign_clusters(
     target = shares[:, None] * counts.sum(axis=0)
     weight = 1.0 / np.maximum(counts.sum(axis=0), 1.0)
 
-    present = counts[:, :-1] > 0
-    pinned = present[:, present.sum(axis=0) == 1].any(axis=1)
+    present: NDArray[np.bool_] = counts[:, :-1] > 0
+    pinned = np.asarray(present[:, present.sum(axis=0) == 1].any(axis=1))
     if n_clusters - pinned.sum() < len(shares) - 1:
         pinned[:] = False
     order = np.random.default_rng(seed).permutation(n_clusters)

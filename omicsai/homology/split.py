@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from omicsai.errors import InputError
-from omicsai.homology.audit import Pairs, audit_split, find_pairs
+from omicsai.homology.audit import audit_split, find_pairs
 from omicsai.homology.mmseqs import cluster_sequences
 from omicsai.homology.partition import assign_clusters
 from omicsai.sequences import Sequence as Record

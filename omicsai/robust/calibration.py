@@ -19,9 +19,7 @@ def cluster_weights(cluster: NDArray) -> NDArray[np.float64]:
     return weights / weights.mean()
 
 
-def fit_temperature(
-    logits: NDArray, labels: NDArray[np.int64], cluster: NDArray
-) -> float:
+def fit_temperature(logits: NDArray, labels: NDArray[np.int64], cluster: NDArray) -> float:
     """Temperature T that minimises the negative log-likelihood of softmax(z / T).
 
     Guo et al. 2017 (arXiv 1706.04599). Every cluster has one vote. The labels may be
@@ -54,9 +52,13 @@ def fit_temperature(
 
 
 def calibration_bins(
-    confidence: NDArray, correct: NDArray, *, bins: int = 15, weights: NDArray | None = None
+    confidence: NDArray,
+    correct: NDArray,
+    *,
+    bins: int = 15,
+    weights: NDArray | None = None,
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Sums per equal-width confidence bin, the last one closed on the right.
+    """Sum up per equal-width confidence bin, the last one closed on the right.
 
     Parameters
     ----------
@@ -85,7 +87,11 @@ def calibration_bins(
 
 
 def expected_calibration_error(
-    confidence: NDArray, correct: NDArray, *, bins: int = 15, weights: NDArray | None = None
+    confidence: NDArray,
+    correct: NDArray,
+    *,
+    bins: int = 15,
+    weights: NDArray | None = None,
 ) -> float:
     """ECE = Σ_b (n_b / n) |accuracy_b - confidence_b|, in float64.
 

@@ -117,7 +117,9 @@ def evaluate(
     if control is not None:
         control_logits = control.logits(features)
         C = control.calibrated(control_logits)
-        metrics["control"] = _metrics(control, features, C, labels, cluster, resamples, seed)
+        metrics["control"] = _metrics(
+            control, features, C, labels, cluster, resamples, seed
+        )
         difference = paired_difference(
             P, C, labels, cluster, resamples=resamples, seed=seed
         )
@@ -125,7 +127,9 @@ def evaluate(
         reliability += _reliability("control", control, control_logits, labels)
         tested["control_predicted"] = names[C.argmax(axis=1)]
     tested["cluster"] = cluster
-    counts = pd.Series(list(zip(labels, predicted, strict=True))).value_counts().sort_index()
+    counts = (
+        pd.Series(list(zip(labels, predicted, strict=True))).value_counts().sort_index()
+    )
     confusion = [
         {"label": names[a], "predicted": names[b], "sequences": n}
         for (a, b), n in counts.items()

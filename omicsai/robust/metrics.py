@@ -47,7 +47,9 @@ def metric_values(
     return {
         "accuracy": float(correct / total),
         "macro_f1": float((2 * hit[present] / (true + called)[present]).mean()),
-        "mcc": float((correct * total - called @ true) / np.sqrt(spread)) if spread > 0 else 0.0,
+        "mcc": float((correct * total - called @ true) / np.sqrt(spread))
+        if spread > 0
+        else 0.0,
         "nll": float(-(w * log_p).sum() / total),
         "ece": expected_calibration_error(P.max(axis=1), right, weights=w),
     }

@@ -38,7 +38,5 @@ def corrected_labels(
     """
     scores = torch.from_numpy(np.asarray(logits, dtype=np.float64))
     given = torch.eye(scores.shape[1], dtype=torch.float64)[torch.from_numpy(labels)]
-    target, _ = proselflc_target(
-        scores, given, 1.0, temperature=temperature, trust=trust
-    )
+    target, _ = proselflc_target(scores, given, 1.0, temperature=temperature, trust=trust)
     return target.argmax(dim=1).numpy()

@@ -1,4 +1,4 @@
-"""Novelty: is a sequence unlike everything in the training batches?"""
+"""Novelty: how unlike everything in the training batches a sequence is."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ PREDICTIONS = Table(
         Column("probability", "number", "its calibrated probability"),
         Column("runner_up", "text", "second most probable label"),
         Column("runner_up_probability", "number", "its calibrated probability"),
-        Column("novelty", "number", "mean cosine distance to the 5 nearest known sequences"),
+        Column(
+            "novelty", "number", "mean cosine distance to the 5 nearest known sequences"
+        ),
         Column("novelty_p", "number", "conformal p-value of being like a known sequence"),
         Column("novel", "boolean", "the p-value is at or below predict.novel_at"),
         Column("nearest_id", "text", "nearest sequence of the training batches"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -200,7 +200,9 @@ def train_classifier(
     return Trained(classifier, HISTORY.frame(history), held_out)
 
 
-def standardisation(features: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def standardisation(
+    features: NDArray,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and scale (d,) of each feature; constant features have scale 1."""
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
@@ -221,7 +223,9 @@ def _resolve_transit(
     pilot = replace(options, loss="cross_entropy")
     _, history = _fit(X, Q, masks, pilot, {"validation": validation})
     loss = HISTORY.frame(history).groupby("epoch")["nll"].mean()
-    transit = float(np.clip(loss.idxmin() / options.epochs, EARLIEST_TRANSIT, LATEST_TRANSIT))
+    transit = float(
+        np.clip(loss.idxmin() / options.epochs, EARLIEST_TRANSIT, LATEST_TRANSIT)
+    )
     logger.info("transit set to %.3g of the training by the pilot run", transit)
     return replace(options, transit=transit)
 
@@ -258,7 +262,9 @@ def _fit(
     history: list[dict] = []
     time = 0
     for epoch in track(
-        range(1, options.epochs + 1), total=options.epochs, label=f"train ({options.loss})"
+        range(1, options.epochs + 1),
+        total=options.epochs,
+        label=f"train ({options.loss})",
     ):
         for batch in draw(epoch):
             time += 1

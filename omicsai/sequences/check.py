@@ -166,8 +166,10 @@ def check_batch(
             key = label_key(table, record.id)
             usable.append(_Usable(record, residues, table[key] if key else ""))
     if not usable:
-        first = rejected[-1] if labels is None else next(
-            row for row in rejected if row["file"] == fasta.name
+        first = (
+            rejected[-1]
+            if labels is None
+            else next(row for row in rejected if row["file"] == fasta.name)
         )
         raise InputError(
             f"{fasta}: none of {len(records)} records is usable; for example line "

@@ -20,7 +20,13 @@ from omicsai.errors import InputError
 from omicsai.sequences.alphabet import Molecule, canonical
 from omicsai.tables.files import write_text
 
-__all__ = ["Sequence", "parse_fasta", "read_sequences", "sequence_digest", "write_fasta"]
+__all__ = [
+    "Sequence",
+    "parse_fasta",
+    "read_sequences",
+    "sequence_digest",
+    "write_fasta",
+]
 
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -70,7 +76,7 @@ def open_binary(path: Path) -> IO[bytes]:
 
 
 def read_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
-    """Yield line number and content without its end (``\\n``, ``\\r\\n`` or ``\\r``).
+    """Yield line number and content without its end (Unix, Windows or old Mac).
 
     Raises
     ------

@@ -113,12 +113,9 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
             numbered.append((number, text))
     if not numbered:
         raise InputError(f"{path} is empty: expected a table with columns id and label")
-    delimiter = "\t" if "\t" in numbered[0][1] else ","
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    parsed = csv.reader(
-        (text for _, text in numbered), delimiter=delimiter, quoting=quoting
-    )
-    return [(number, row) for (number, _), row in zip(numbered, parsed, strict=True)]
+    if "\t" in numbered[0][1]:
+        return [(number, text.split("\t")) for number, text in numbered]
+    return [(number, next(csv.reader([text]))) for number, text in numbered]
 
 
 def header_labels(

@@ -60,13 +60,13 @@ TRUTH = Table(
     ),
 )
 ACCESSORY_DOMAINS = 10
-ARCHITECTURES_PER_CLASS = 12
+ARCHITECTURES_PER_CLASS = 14
 NOVEL_FAMILIES = 6
 SIGNATURE_LENGTH = (90, 150)
 ACCESSORY_LENGTH = (50, 100)
 LINKER_LENGTH = (6, 25)
 DOMAIN_SPREAD = 0.35  # composition of real folds strays about this far
-STEM, DEPTH = (0.6, 1.1), (0.3, 0.9)
+STEM, DEPTH = (0.7, 1.3), (0.3, 0.9)
 LINKER_TIME = 2.0  # linkers diverge this many times faster than domains
 UNKNOWN_FRACTION = 0.05
 NEW_SHARE = 0.15
@@ -97,7 +97,7 @@ class Simulated:
 def simulate(
     *,
     classes: int = 8,
-    family_size: int = 10,
+    family_size: int = 9,
     mislabelled_fraction: float = 0.2,
     near_duplicates: int = 60,
     seed: int = 1,
@@ -107,7 +107,7 @@ def simulate(
     Parameters
     ----------
     classes
-        Number of classes, each with twelve architectures (families).
+        Number of classes, each with fourteen architectures (families).
     family_size
         Mean number of proteins in a family.
     mislabelled_fraction
@@ -124,9 +124,7 @@ def simulate(
     """
     rng = np.random.default_rng(seed)
     names = [f"class {chr(ord('A') + k)}" for k in range(classes)]
-    signatures = {
-        f"SimCore_{name[-1]}": _domain(rng, SIGNATURE_LENGTH) for name in names
-    }
+    signatures = {f"SimCore_{name[-1]}": _domain(rng, SIGNATURE_LENGTH) for name in names}
     accessories = {
         f"SimAcc_{k + 1:02d}": _domain(rng, ACCESSORY_LENGTH)
         for k in range(ACCESSORY_DOMAINS)
@@ -136,7 +134,10 @@ def simulate(
         name = names[number % classes]
         domains = [
             signatures[f"SimCore_{name[-1]}"],
-            *(accessories[k] for k in rng.choice(sorted(accessories), rng.integers(3), replace=False)),
+            *(
+                accessories[k]
+                for k in rng.choice(sorted(accessories), rng.integers(3), replace=False)
+            ),
         ]
         order = rng.permutation(len(domains))
         size = int(rng.integers(family_size // 2, family_size * 3 // 2 + 1))
@@ -182,9 +183,7 @@ def _domain(rng: np.random.Generator, length: tuple[int, int]) -> Family:
     return random_family(rng, int(rng.integers(*length)), spread=DOMAIN_SPREAD)
 
 
-def _proteins(
-    rng: np.random.Generator, domains: list[Family], size: int
-) -> list[str]:
+def _proteins(rng: np.random.Generator, domains: list[Family], size: int) -> list[str]:
     """Proteins of one family: domains joined by linkers, all along the same tree."""
     tree = random_tree(rng, size, depth=float(rng.uniform(*DEPTH)))
     stem = float(rng.uniform(*STEM))
@@ -216,7 +215,9 @@ def _assemble(
     """Shuffle, name, and plant unknown and wrong labels."""
     order = rng.permutation(len(rows))
     ids = {int(row): f"SIM{place + 1:05d}" for place, row in enumerate(order)}
-    known, new, truth = [], [], []
+    known: list[Sequence] = []
+    new: list[Sequence] = []
+    truth = []
     for row in order:
         residues, batch, family, true_label, novel, source = rows[row]
         sequence = Sequence(ids[int(row)], residues)
@@ -251,9 +252,7 @@ def _profiles(rng: np.random.Generator, domains: dict[str, Family]) -> list[HMM]
             )
             for _ in range(2)
         ]
-        profiles.append(
-            build_profile(name, rows[0], description="simulated domain family")
-        )
+        profiles.append(build_profile(name, rows[0], description="simulated domain family"))
         members[name] = [row.replace("-", "") for row in rows[1]]
     pooled = [
         Sequence(f"{name} {i}", residues)
@@ -281,7 +280,7 @@ def _fasta(sequences: list[Sequence]) -> str:
 
 
 def _unusable(known: list[Sequence]) -> str:
-    """Records that checking must merge or set aside, one of each common kind."""
+    """Make records that checking must merge or set aside, one of each common kind."""
     first, second = known[0].residues, known[1].residues
     return (
         f">COPY1 exact copy of {known[0].id}\n{first.lower()}*\n"

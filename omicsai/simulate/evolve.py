@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from omicsai.sequences.alphabet import AMINO_ACIDS
 
-__all__ = ["Family", "Tree", "background", "evolve_family", "random_family", "random_tree"]
+__all__ = [
+    "Family",
+    "Tree",
+    "background",
+    "evolve_family",
+    "random_family",
+    "random_tree",
+]
 
 BLOSUM62_LAMBDA = 0.3176  # ungapped, nats per score unit (Altschul and Gish 1996)
 INDEL_RATE = 0.02  # indel events per site and per substitution per site
@@ -217,7 +224,10 @@ def _decompose(equilibrium: NDArray) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _indel(
-    rng: np.random.Generator, node: _Lineage, alignment: _Alignment, equilibrium: NDArray
+    rng: np.random.Generator,
+    node: _Lineage,
+    alignment: _Alignment,
+    equilibrium: NDArray,
 ) -> _Lineage:
     """Insert or delete a run of geometric length at a random place."""
     length = int(rng.geometric(1 / MEAN_INDEL))
@@ -230,7 +240,8 @@ def _indel(
     columns = alignment.insert(rng, int(node.columns[at]), length)
     residues = rng.choice(20, size=length, p=equilibrium)
     return _Lineage(
-        np.insert(node.columns, at + 1, columns), np.insert(node.residues, at + 1, residues)
+        np.insert(node.columns, at + 1, columns),
+        np.insert(node.residues, at + 1, residues),
     )
 
 

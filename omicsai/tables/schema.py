@@ -69,9 +69,7 @@ class Table:
         if raw.empty and not len(raw.columns):
             raw = pd.DataFrame(columns=[c.name for c in self.columns if not c.optional])
         unknown = [name for name in raw.columns if name not in self.names]
-        missing = [
-            c.name for c in self.columns if c.name not in raw and not c.optional
-        ]
+        missing = [c.name for c in self.columns if c.name not in raw and not c.optional]
         if unknown or missing:
             raise InputError(
                 f"{self.name} table: missing columns {missing}, unknown columns {unknown}"
@@ -89,7 +87,7 @@ class Table:
             if column.kind == "text":
                 text = values.astype("object")
                 return text.where(text.notna(), "").map(str).astype("object")
-            return values.astype(PANDAS_TYPES[column.kind])  # type: ignore[call-overload]
+            return values.astype(PANDAS_TYPES[column.kind])
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{self.name} table, column '{column.name}': values are not "
@@ -128,8 +126,14 @@ class Table:
                 path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE
             )
         except FileNotFoundError as error:
-            raise InputError(f"{path} does not exist: run the stage that makes it") from error
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{path} does not exist: run the stage that makes it"
+            ) from error
+        except (
+            pd.errors.ParserError,
+            pd.errors.EmptyDataError,
+            UnicodeDecodeError,
+        ) as error:
             raise InputError(f"{path} is not a tab-separated table: {error}") from error
         missing = [
             c.name for c in self.columns if c.name not in raw.columns and not c.optional
@@ -170,7 +174,7 @@ def _from_text(values: pd.Series, column: Column, path: Path) -> pd.Series:
                 raise ValueError(f"{wrong[0]!r} is neither true nor false")
             return filled.map(known).astype("boolean")
         numbers = pd.to_numeric(filled)
-        return numbers.astype(PANDAS_TYPES[column.kind])  # type: ignore[call-overload]
+        return numbers.astype(PANDAS_TYPES[column.kind])
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{path}, column '{column.name}': expected {column.kind}s ({error})"
