@@ -47,11 +47,11 @@ def run(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from omicsai.cli.inputs import labels_of, pooled_labels
-    from omicsai.cli.suspects import EXAMPLES, SUSPECTS, suspected_mislabels
     from omicsai.embedding import read_embeddings
     from omicsai.errors import InputError
     from omicsai.robust import load_classifier
     from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED, evaluate
+    from omicsai.robust.mislabels import EXAMPLES, SUSPECTS, suspected_mislabels
     from omicsai.tables import write_json, write_provenance
 
     options = section_of(arguments, EvaluateOptions)

@@ -29,10 +29,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Predict and write."""
     import numpy as np
 
-    from omicsai.cli.suspects import EXAMPLES
     from omicsai.embedding import read_embeddings
     from omicsai.errors import InputError
     from omicsai.robust import load_classifier
+    from omicsai.robust.mislabels import EXAMPLES
     from omicsai.robust.prediction import PREDICTIONS, predict
     from omicsai.tables import write_provenance
 

@@ -1,10 +1,80 @@
-HELP = "x"
-EXAMPLE = "y"
+"""``omicsai report``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omicsai.cli.options import add_section, add_seed, section_of
+from omicsai.config import ReportOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from omicsai.report import Story
+
+HELP = "tell what was found, as one self-contained page"
+EXAMPLE = "omicsai report results --batches known new --out results/report.html"
+MAPPED = 3000  # most sequences on the map; a seeded sample beyond
+
+logger = logging.getLogger(__name__)
 
 
-def add_arguments(p):
-    pass
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("results", type=Path, help="results folder of the workflow")
+    parser.add_argument(
+        "--batches", nargs="+", required=True, metavar="NAME", help="batches to tell about"
+    )
+    parser.add_argument(
+        "--truth", type=Path, help="truth.tsv of the simulated example, if it is that"
+    )
+    add_section(parser, ReportOptions)
+    add_seed(parser)
+    parser.add_argument("--out", type=Path, required=True, help="the .html file to write")
 
 
-def run(a):
-    pass
+def run(arguments: argparse.Namespace) -> None:
+    """Read everything, draw, write."""
+    from dataclasses import replace
+
+    from omicsai.report import read_story, render_page
+    from omicsai.tables import write_text
+
+    options = section_of(arguments, ReportOptions)
+    story = read_story(arguments.results, arguments.batches, arguments.truth)
+    story = replace(story, map=_map(story, arguments.results, arguments.seed))
+    page = render_page(story, title=options.title)
+    write_text(arguments.out, page)
+    logger.info("%s: %.1f MB", arguments.out, len(page.encode()) / 1e6)
+
+
+def _map(story: Story, results: Path, seed: int) -> pd.DataFrame:
+    """Place a sample of all proteins on a plane; see `omicsai.report.figures`."""
+    import numpy as np
+    import pandas as pd
+
+    from omicsai.embedding import project, read_embeddings
+
+    given = dict(zip(story.examples["id"], story.examples["label"], strict=True))
+    kinds: dict[str, tuple[str, str]] = {
+        key: (label, "known") for key, label in given.items()
+    }
+    for batch in story.batches:
+        if batch.predictions is not None:
+            for row in batch.predictions.itertuples():
+                kind = "novel" if row.novel else "predicted"
+                kinds.setdefault(row.id, (row.label, kind))
+    files = [results / "batches" / b.name / "embeddings.h5" for b in story.batches]
+    ids, vectors, _ = read_embeddings(*[file for file in files if file.is_file()])
+    chosen = np.array([i for i, key in enumerate(ids) if key in kinds])
+    if len(chosen) > MAPPED:
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.choice(chosen, MAPPED, replace=False))
+    places = project(vectors[chosen], seed=seed)
+    labels, states = zip(*[kinds[ids[i]] for i in chosen], strict=True)
+    return pd.DataFrame(
+        {"x": places[:, 0], "y": places[:, 1], "label": labels, "kind": states}
+    )

@@ -43,11 +43,11 @@ def run(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from omicsai.cli.inputs import labels_of, pooled_labels
-    from omicsai.cli.suspects import EXAMPLES, SUSPECTS, suspected_mislabels
     from omicsai.embedding import read_embeddings
     from omicsai.errors import InputError
     from omicsai.homology import SPLIT
     from omicsai.robust import HISTORY, Options, save_classifier, train_classifier
+    from omicsai.robust.mislabels import EXAMPLES, SUSPECTS, suspected_mislabels
     from omicsai.sequences import split_labels
     from omicsai.tables import write_provenance
     from omicsai.tables.provenance import package_versions

@@ -25,20 +25,14 @@ from omicsai.simulate.evolve import (
     random_family,
     random_tree,
 )
+from omicsai.simulate.files import FILES
 from omicsai.tables import Column, Table, write_text
 
 if TYPE_CHECKING:
     from pyhmmer.plan7 import HMM
 
-__all__ = ["FILES", "LABELS", "TRUTH", "Simulated", "simulate", "write_example"]
+__all__ = ["LABELS", "TRUTH", "Simulated", "simulate", "write_example"]
 
-FILES = {
-    "known": "known.fasta",
-    "labels": "known.labels.tsv",
-    "new": "new.fasta",
-    "profiles": "profiles.hmm",
-    "truth": "truth.tsv",
-}
 LABELS = Table(
     "labels",
     (
@@ -168,12 +162,17 @@ def write_example(data: Simulated, folder: Path | str) -> None:
         Receives `FILES`: FASTA of both batches, labels, profiles and the truth.
     """
     folder = Path(folder)
-    labelled = data.truth[(data.truth.batch == "known")]
-    LABELS.write(
-        pd.DataFrame({"id": labelled.id, "label": labelled.given_label}),
-        folder / FILES["labels"],
+    labelled = data.truth[data.truth.batch == "known"]
+    conflicting = labelled[labelled.given_label != ""].iloc[0]
+    other = labelled[~labelled.given_label.isin(["", conflicting.given_label])].iloc[0]
+    labels = [*zip(labelled.id, labelled.given_label, strict=True)]
+    labels += [("CONFLICT1", other.given_label), ("MISSING1", other.given_label)]
+    LABELS.write(pd.DataFrame(labels, columns=["id", "label"]), folder / FILES["labels"])
+    residues = {s.id: s.residues for s in data.known}
+    conflict = f">CONFLICT1 copy with another label\n{residues[conflicting.id]}\n"
+    write_text(
+        folder / FILES["known"], _fasta(data.known) + _unusable(data.known) + conflict
     )
-    write_text(folder / FILES["known"], _fasta(data.known) + _unusable(data.known))
     write_text(folder / FILES["new"], _fasta(data.new))
     write_profiles(data.profiles, folder / FILES["profiles"])
     TRUTH.write(data.truth, folder / FILES["truth"])

@@ -1,0 +1,385 @@
+"""The page: sections from the story, rendered by a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from omicsai.report import figures
+from omicsai.report.figures import LOSS_NAMES
+from omicsai.report.story import Batch, Story
+from omicsai.sequences import split_labels
+from omicsai.version import __version__
+
+__all__ = ["render_page"]
+
+SHOWN_ROWS = 10  # visible before "show all"
+LONG_TEXT = 28  # characters of a cell that may wrap
+PAGE_ROWS = 1000  # rows of a table that go into the page; the file has the rest
+SHOWN_ARCHITECTURES = 12
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "mcc": "Matthews correlation",
+    "nll": "negative log-likelihood",
+    "ece": "expected calibration error",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table as the template shows it."""
+
+    name: str
+    columns: list[str]
+    kinds: list[str]
+    rows: list[list[str]]
+    total: int
+
+
+def render_page(story: Story, *, title: str) -> str:
+    """Render the report as one self-contained HTML page.
+
+    Parameters
+    ----------
+    story
+        From `read_story`, with its map filled in.
+    title
+        Title of the page.
+
+    Returns
+    -------
+    str
+        HTML with style, script, figures and tables inside; it loads nothing.
+    """
+    environment = Environment(
+        loader=PackageLoader("omicsai.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "number": _number, "signed": _signed}
+    return environment.get_template("page.html").render(
+        title=title, version=__version__, story=story, **_context(story)
+    )
+
+
+def _context(story: Story) -> dict[str, Any]:
+    """Everything the template shows besides the story itself."""
+    metrics = story.metrics
+    losses = {"model": metrics["loss"], "control": metrics["control"]["loss"]}
+    proteins = [batch for batch in story.batches if batch.domains is not None]
+    predicted = [batch for batch in story.batches if batch.predictions is not None]
+    profile_colours = _profile_colours(proteins)
+    drawn = _architectures_to_draw(proteins)
+    novel = pd.concat(
+        [
+            batch.predictions[batch.predictions["novel"]].assign(batch=batch.name)
+            for batch in predicted
+            if batch.predictions is not None
+        ]
+        or [pd.DataFrame()],
+        ignore_index=True,
+    )
+    at = _novel_at(story)
+    calibration = story.classifier.novelty_calibration
+    return {
+        "losses": losses,
+        "loss_names": {key: LOSS_NAMES[value] for key, value in losses.items()},
+        "metric_names": METRIC_NAMES,
+        "counts": _counts(story),
+        "classes": story.classifier.classes,
+        "control_truth": _positive_control(story),
+        "truth_metrics": _against_truth(story),
+        "proteins": proteins,
+        "predicted": predicted,
+        "novel_count": len(novel),
+        "novel_at": at,
+        "map_kinds": set(story.map["kind"]),
+        "figures": {
+            "labels": figures.label_counts(_labels_by_part(story)),
+            "leakage": figures.leakage(story.audit),
+            "architectures": (
+                figures.architectures(drawn, profile_colours) if len(drawn) else None
+            ),
+            "map": figures.embedding_map(story.map, story.classifier.classes),
+            "learning": figures.learning_curves(story.history, losses),
+            "reliability": figures.reliability(story.calibration, losses),
+            "novelty": (
+                figures.novelty(
+                    calibration,
+                    {
+                        batch.name: batch.predictions["novelty"].to_numpy(dtype=float)
+                        for batch in predicted
+                        if batch.predictions is not None
+                    },
+                    _novelty_threshold(calibration, at),
+                )
+                if predicted
+                else None
+            ),
+        },
+        "tables": {
+            "rejected": _table(
+                "rejected",
+                _stack(story, "rejected")[["batch", "id", "file", "line", "reason"]],
+            ),
+            "duplicates": _table("duplicates", _stack(story, "duplicates")),
+            "clusters": _table("clusters", story.clusters),
+            "crossing": _table("crossing", story.crossing),
+            "architectures": _table("architectures", _architecture_counts(proteins)),
+            "suspects": _table("suspected_mislabels", _suspects(story, proteins)),
+            "novel": _table("novel", novel),
+            "predictions": {
+                batch.name: _table(f"predictions_{batch.name}", batch.predictions)
+                for batch in predicted
+                if batch.predictions is not None
+            },
+            "times": _table("times", story.times),
+        },
+        "shown_rows": SHOWN_ROWS,
+    }
+
+
+def _counts(story: Story) -> dict[str, int]:
+    usable = sum(len(batch.records) for batch in story.batches)
+    merged = sum(len(batch.duplicates) for batch in story.batches)
+    rejected = [row for b in story.batches for row in b.rejected["reason"]]
+    labels = sum(reason.startswith("label for an id") for reason in rejected)
+    return {
+        "usable": usable,
+        "merged": merged,
+        "rejected": len(rejected) - labels,
+        "unmatched_labels": labels,
+        "conflicts": sum(int(b.records["label_conflict"].sum()) for b in story.batches),
+        "labelled": int((story.examples["label"] != "").sum()),
+        "training": len(story.split),
+    }
+
+
+def _positive_control(story: Story) -> list[dict[str, Any]]:
+    """How much of what the simulation planted was found; empty for real data."""
+    if story.truth is None:
+        return []
+    truth = story.truth.set_index("id")
+    part = story.split.set_index("id")["part"]
+    judged = story.examples[story.examples["label"] != ""]["id"]
+    planted = {key for key in judged if key in truth.index and truth.at[key, "mislabelled"]}
+    named = set(story.suspects["id"])
+    found = planted & named
+    right = [
+        truth.at[row.id, "true_label"] == row.proposed
+        for row in story.suspects.itertuples()
+        if row.id in planted
+    ]
+    rows: list[dict[str, Any]] = [
+        {
+            "what": "wrong labels",
+            "planted": len(planted),
+            "found": len(found),
+            "false": len(named - planted),
+            "note": f"{sum(right)} with the right label proposed",
+        }
+    ]
+    copies = story.truth[story.truth["near_duplicate_of"] != ""]
+    pairs = [
+        (row.id, row.near_duplicate_of)
+        for row in copies.itertuples()
+        if row.id in part.index and row.near_duplicate_of in part.index
+    ]
+    together = sum(part[a] == part[b] for a, b in pairs)
+    rows.append(
+        {
+            "what": "near-duplicate pairs",
+            "planted": len(pairs),
+            "found": together,
+            "false": None,
+            "note": f"kept in one part; {len(pairs) - together} leak",
+        }
+    )
+    for batch in story.batches:
+        if batch.predictions is None:
+            continue
+        known = batch.predictions[batch.predictions["id"].isin(truth.index)]
+        novel = truth.loc[known["id"], "novel"].to_numpy(dtype=bool)
+        called = known["novel"].to_numpy(dtype=bool)
+        rows.append(
+            {
+                "what": f"novel proteins in '{batch.name}'",
+                "planted": int(novel.sum()),
+                "found": int((novel & called).sum()),
+                "false": int((~novel & called).sum()),
+                "note": f"p ≤ {_novel_at(story):g}",
+            }
+        )
+    return rows
+
+
+def _against_truth(story: Story) -> dict[str, float]:
+    """Accuracy against the simulated truth rather than the noisy given labels."""
+    if story.truth is None:
+        return {}
+    truth = story.truth.set_index("id")["true_label"]
+    tested = story.tested
+    true = truth.reindex(tested["id"]).to_numpy()
+    values = {
+        "model": float((tested["predicted"].to_numpy() == true).mean()),
+        "control": float((tested["control_predicted"].to_numpy() == true).mean()),
+    }
+    for batch in story.batches:
+        if batch.predictions is not None:
+            known = batch.predictions[
+                batch.predictions["id"].isin(truth[truth != ""].index)
+            ]
+            if len(known):
+                hit = truth.loc[known["id"]].to_numpy() == known["label"].to_numpy()
+                values[batch.name] = float(hit.mean())
+    return values
+
+
+def _labels_by_part(story: Story) -> pd.DataFrame:
+    """Count each label (rows, most frequent first) by part (columns)."""
+    cells = [
+        (label, part)
+        for cell, part in zip(story.examples["label"], story.examples["part"], strict=True)
+        for label in (split_labels(cell) or ["unknown"])
+    ]
+    frame = pd.DataFrame(cells, columns=["label", "part"])
+    counts = pd.crosstab(frame["label"], frame["part"])
+    parts = [p for p in ("train", "validation", "test", "removed") if p in counts]
+    order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index
+    order = [name for name in order if name != "unknown"] + ["unknown"] * (
+        "unknown" in order
+    )
+    return counts.loc[order, parts]
+
+
+def _stack(story: Story, attribute: str) -> pd.DataFrame:
+    tables = [getattr(batch, attribute) for batch in story.batches]
+    named = [t.assign(batch=b.name) for t, b in zip(tables, story.batches, strict=True)]
+    frame = pd.concat(named, ignore_index=True)
+    return frame[["batch", *[name for name in frame if name != "batch"]]]
+
+
+def _architecture_counts(batches: list[Batch]) -> pd.DataFrame:
+    """Proteins per architecture, one column per batch."""
+    counted = {
+        batch.name: batch.architectures["architecture"].value_counts()
+        for batch in batches
+        if batch.architectures is not None
+    }
+    frame = pd.DataFrame(counted).fillna(0).astype(int).rename_axis(None)
+    frame.insert(0, "proteins", frame.sum(axis=1))
+    frame.insert(0, "architecture", [name or "(no domain found)" for name in frame.index])
+    return frame.sort_values(
+        ["proteins", "architecture"], ascending=[False, True], ignore_index=True
+    )
+
+
+def _architectures_to_draw(batches: list[Batch]) -> pd.DataFrame:
+    """Draw the commonest architectures on their member of median length."""
+    members: dict[str, list[tuple[int, str, Batch]]] = {}
+    for batch in batches:
+        assert batch.architectures is not None
+        lengths = batch.records.set_index("id")["length_aa"]
+        for row in batch.architectures.itertuples():
+            if row.architecture:
+                members.setdefault(row.architecture, []).append(
+                    (int(lengths[row.id]), row.id, batch)
+                )
+    ranked = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
+    rows = []
+    for name, found in ranked[:SHOWN_ARCHITECTURES]:
+        length, key, batch = sorted(found, key=lambda m: (m[0], m[1]))[len(found) // 2]
+        assert batch.domains is not None
+        wanted = name.split(", ")
+        hits = batch.domains[batch.domains["id"] == key].sort_values("evalue")
+        kept = [
+            (hit.profile, int(hit.start), int(hit.end))
+            for hit in hits.itertuples()
+            if hit.profile in wanted
+        ][: len(wanted)]
+        rows.append(
+            {"name": name, "proteins": len(found), "length": length, "domains": kept}
+        )
+    return pd.DataFrame(rows, columns=["name", "proteins", "length", "domains"])
+
+
+def _profile_colours(batches: list[Batch]) -> dict[str, str]:
+    """Choose a colour for each profile, the commonest first; colours repeat."""
+    found = [batch.domains["profile"] for batch in batches if batch.domains is not None]
+    names = pd.concat(found).value_counts().sort_index(kind="stable")
+    ranked = names.sort_values(ascending=False, kind="stable").index
+    palette = figures.COLOURS + figures.MORE_COLOURS
+    return {name: palette[i % len(palette)] for i, name in enumerate(ranked)}
+
+
+def _suspects(story: Story, batches: list[Batch]) -> pd.DataFrame:
+    """Suspected mislabels with the domain architecture of each."""
+    found = [b.architectures for b in batches if b.architectures is not None]
+    by_id = pd.concat(found).drop_duplicates("id").set_index("id")["architecture"]
+    frame = story.suspects.drop(columns="cluster")
+    frame["architecture"] = by_id.reindex(frame["id"]).fillna("").to_numpy()
+    if story.truth is not None:
+        true = story.truth.set_index("id")["true_label"].reindex(frame["id"])
+        frame["true_label"] = true.fillna("").to_numpy()
+    order = np.argsort((frame["given_probability"] - frame["probability"]).to_numpy())
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _novel_at(story: Story) -> float:
+    for name, record in story.provenance.items():
+        if name.startswith("predict"):
+            return float(record["options"]["novel_at"])
+    return 0.05
+
+
+def _novelty_threshold(calibration: np.ndarray, at: float) -> float:
+    """Smallest novelty whose conformal p-value is at or below `at`."""
+    allowed = int(np.floor(at * (len(calibration) + 1))) - 1
+    if allowed < 0:
+        return float("inf")
+    return float(np.nextafter(calibration[len(calibration) - 1 - allowed], np.inf))
+
+
+def _table(name: str, frame: pd.DataFrame) -> Shown:
+    shown = frame.head(PAGE_ROWS)
+    columns = [[_cell(value) for value in shown[c]] for c in shown]
+    rows = [list(row) for row in zip(*columns, strict=True)] if len(shown) else []
+    kinds = [
+        "n" if frame[c].dtype.kind in "iuf" else _text_kind(cells)
+        for c, cells in zip(frame, columns, strict=True)
+    ]
+    return Shown(name, [str(c) for c in frame.columns], kinds, rows, len(frame))
+
+
+def _text_kind(cells: list[str]) -> str:
+    """Class of a text column: long cells wrap, short ones do not."""
+    return "long" if max(map(len, cells), default=0) > LONG_TEXT else "short"
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        return f"{value:.3g}"
+    return str(value)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}".removesuffix(".0") + " %"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}".replace(",", " ")  # thin space
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,174 @@
+"""What the report tells: every table and number of a results folder, read once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from omicsai.robust import Classifier
+
+__all__ = ["Batch", "Story", "read_story"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tables of one batch; None where a stage does not apply to it."""
+
+    name: str
+    records: pd.DataFrame
+    duplicates: pd.DataFrame
+    rejected: pd.DataFrame
+    domains: pd.DataFrame | None = None
+    architectures: pd.DataFrame | None = None
+    predictions: pd.DataFrame | None = None
+    metrics: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything the page shows."""
+
+    batches: list[Batch]
+    split: pd.DataFrame
+    clusters: pd.DataFrame
+    crossing: pd.DataFrame
+    audit: dict[str, Any]
+    metrics: dict[str, Any]
+    calibration: pd.DataFrame
+    tested: pd.DataFrame
+    history: dict[str, pd.DataFrame]
+    suspects: pd.DataFrame
+    examples: pd.DataFrame
+    classifier: Classifier
+    provenance: dict[str, dict[str, Any]]
+    times: pd.DataFrame
+    truth: pd.DataFrame | None = None
+    map: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def read_story(results: Path, batches: list[str], truth: Path | None = None) -> Story:
+    """Read a results folder in the layout that the workflow writes.
+
+    Parameters
+    ----------
+    results
+        The results folder.
+    batches
+        Names of the batches to tell about, in order.
+    truth
+        Truth of the simulated example, if that is what the batches are.
+
+    Returns
+    -------
+    Story
+        Without the map, which is computed, not read.
+
+    Raises
+    ------
+    InputError
+        If a table of a stage that always runs is missing or broken.
+    """
+    from omicsai.homology import CLUSTERS, CROSSING, SPLIT
+    from omicsai.robust import load_classifier
+    from omicsai.robust.evaluation import CALIBRATION, TESTED
+    from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
+    from omicsai.robust.train import HISTORY
+    from omicsai.simulate import TRUTH
+
+    suspects = [
+        SUSPECTS.read(folder / "suspected_mislabels.tsv")
+        for folder in (results / "model", results / "evaluation")
+    ]
+    return Story(
+        batches=[_read_batch(results / "batches" / name, name) for name in batches],
+        split=SPLIT.read(results / "split" / "split.tsv"),
+        clusters=CLUSTERS.read(results / "split" / "clusters.tsv"),
+        crossing=CROSSING.read(results / "split" / "crossing.tsv"),
+        audit=_read_json(results / "split" / "audit.json"),
+        metrics=_read_json(results / "evaluation" / "metrics.json"),
+        calibration=CALIBRATION.read(results / "evaluation" / "calibration.tsv"),
+        tested=TESTED.read(results / "evaluation" / "tested.tsv"),
+        history={
+            name: HISTORY.read(results / name / "history.tsv")
+            for name in ("model", "control")
+        },
+        suspects=pd.concat(suspects, ignore_index=True),
+        examples=EXAMPLES.read(results / "model" / "examples.tsv"),
+        classifier=load_classifier(results / "model"),
+        provenance=_read_provenance(results, batches),
+        times=_read_times(results / "benchmarks", batches),
+        truth=TRUTH.read(truth) if truth is not None else None,
+    )
+
+
+def _read_batch(folder: Path, name: str) -> Batch:
+    from omicsai.domains import ARCHITECTURES, DOMAINS
+    from omicsai.robust.prediction import PREDICTIONS
+    from omicsai.sequences.check import DUPLICATES, RECORDS, REJECTED
+
+    def optional(table: Any, file: str) -> pd.DataFrame | None:
+        return table.read(folder / file) if (folder / file).is_file() else None
+
+    metrics = folder / "evaluation" / "metrics.json"
+    return Batch(
+        name=name,
+        records=RECORDS.read(folder / "records.tsv"),
+        duplicates=DUPLICATES.read(folder / "duplicates.tsv"),
+        rejected=REJECTED.read(folder / "rejected.tsv"),
+        domains=optional(DOMAINS, "domains.tsv"),
+        architectures=optional(ARCHITECTURES, "architectures.tsv"),
+        predictions=optional(PREDICTIONS, "predictions.tsv"),
+        metrics=_read_json(metrics) if metrics.is_file() else None,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    from omicsai.errors import InputError
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: run the stage that makes it") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not readable JSON: {error}") from error
+
+
+def _read_provenance(results: Path, batches: list[str]) -> dict[str, dict[str, Any]]:
+    """Provenance records by stage and, where there is one, batch."""
+    files = {
+        "split": results / "split" / "split.provenance.json",
+        "train (model)": results / "model" / "train.provenance.json",
+        "train (control)": results / "control" / "train.provenance.json",
+        "evaluate": results / "evaluation" / "evaluate.provenance.json",
+    }
+    for name in batches:
+        for stage in ("check", "annotate", "embeddings", "predict"):
+            file = results / "batches" / name / f"{stage}.provenance.json"
+            files[f"{stage.replace('embeddings', 'embed')} ({name})"] = file
+    return {key: _read_json(file) for key, file in files.items() if file.is_file()}
+
+
+def _read_times(folder: Path, batches: list[str]) -> pd.DataFrame:
+    """Seconds and peak memory of each job, from Snakemake's benchmark files."""
+    places = [(folder, "")] + [(folder / name, name) for name in batches]
+    rows = []
+    for place, batch in places:
+        for file in sorted(place.glob("*.tsv")):
+            table = pd.read_csv(file, sep="\t")
+            if {"s", "max_rss"} <= set(table.columns) and len(table):
+                rows.append(
+                    {
+                        "job": file.stem,
+                        "batch": batch,
+                        "seconds": float(table["s"].iloc[-1]),
+                        "peak_memory_mb": pd.to_numeric(
+                            table["max_rss"], errors="coerce"
+                        ).iloc[-1],
+                    }
+                )
+    return pd.DataFrame(rows, columns=["job", "batch", "seconds", "peak_memory_mb"])

@@ -1,0 +1,14 @@
+"""Names of the example's files: light, because the workflow reads them at every start."""
+
+from __future__ import annotations
+
+__all__ = ["EXAMPLE_FOLDER", "FILES"]
+
+EXAMPLE_FOLDER = "example"
+FILES = {
+    "known": "known.fasta",
+    "labels": "known.labels.tsv",
+    "new": "new.fasta",
+    "profiles": "profiles.hmm",
+    "truth": "truth.tsv",
+}

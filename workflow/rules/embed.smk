@@ -1,0 +1,46 @@
+"""From sequences to vectors; what one batch has computed no other computes again.
+
+Inputs: sequences.fasta of a batch, the encoder. Outputs: batches/{batch}/embeddings.h5;
+the store under embedding_store/ only grows.
+"""
+
+
+def get_gpu(wildcards):
+    """One GPU for a language model that may use it, none for `composition`."""
+    embed = settings.embed
+    return int(embed.encoder != "composition" and embed.device != "cpu")
+
+
+rule embed_batch:
+    input:
+        fasta="<results>/batches/{batch}/sequences.fasta",
+    output:
+        embeddings="<results>/batches/{batch}/embeddings.h5",
+        provenance="<results>/batches/{batch}/embeddings.provenance.json",
+    log:
+        "<logs>/{batch}/embed.log",
+    benchmark:
+        "<benchmarks>/{batch}/embed.tsv"
+    conda:
+        "../../envs/omicsai.yaml"
+    # the number of threads can change the last bits of a language model's vectors
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        gpu=get_gpu,
+    params:
+        options=get_options("embed"),
+        store=f"{settings.results}/embedding_store",
+        code=code_digest("embed"),
+    shell:
+        "omicsai embed {input.fasta:q} {params.options:q} --store {params.store:q}"
+        " --threads {threads} --out {output.embeddings:q} 2> {log:q}"
+
+
+rule embed:
+    input:
+        expand(
+            "<results>/batches/{batch}/embeddings.h5",
+            batch=get_batches(molecule="protein"),
+        ),

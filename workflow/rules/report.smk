@@ -1,0 +1,54 @@
+"""From the tables of all stages to one self-contained page.
+
+Inputs: everything. Outputs: report.html.
+"""
+
+
+def get_truth(wildcards):
+    """The example's truth, if a batch is the simulated example."""
+    known = any(batch.fasta == EXAMPLE["known"] for batch in batches.values())
+    return EXAMPLE["truth"] if known else []
+
+
+rule write_report:
+    input:
+        rules.check.input,
+        rules.split.input,
+        rules.annotate.input,
+        rules.embed.input,
+        rules.train.input,
+        rules.evaluate.input,
+        rules.predict.input,
+        truth=get_truth,
+    output:
+        page=report(
+            "<results>/report.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"page": "report"},
+        ),
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.tsv"
+    conda:
+        "../../envs/omicsai.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        results=settings.results,
+        batches=list(batches),
+        truth=lambda wildcards, input: ["--truth", input.truth] if input.truth else [],
+        options=get_options("report"),
+        seed=settings.seed,
+        code=code_digest("report"),
+    shell:
+        "omicsai report {params.results:q} --batches {params.batches:q} {params.truth:q}"
+        " {params.options:q} --seed {params.seed} --out {output.page:q} 2> {log:q}"
+
+
+rule report:
+    input:
+        rules.write_report.output.page,
