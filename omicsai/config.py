@@ -131,8 +131,10 @@ class TrainOptions(Section):
     )
     epochs: Positive = Field(50, description="passes over the training part")
     batch_size: Positive = Field(64, description="sequences per step")
-    learning_rate: float = Field(1e-3, gt=0, description="AdamW step size at the start")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay")
+    learning_rate: float = Field(3e-3, gt=0, description="AdamW step size at the start")
+    weight_decay: float = Field(
+        30.0, ge=0, description="AdamW weight decay, decoupled: times the step size"
+    )
     exp_base: float = Field(
         16.0, ge=0, description="ProSelfLC: how sharply trust rises with time (B)"
     )

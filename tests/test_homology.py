@@ -25,28 +25,31 @@ from omicsai.homology.split import label_strata
 from omicsai.sequences import Sequence
 from omicsai.sequences.alphabet import AMINO_ACIDS
 
-RNG = np.random.default_rng(7)
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
 
 
-def random_protein(length: int) -> str:
-    return "".join(RNG.choice(list(AMINO_ACIDS), length))
+def random_protein(rng: np.random.Generator, length: int) -> str:
+    return "".join(rng.choice(list(AMINO_ACIDS), length))
 
 
-def changed(protein: str, changes: int) -> str:
+def changed(rng: np.random.Generator, protein: str, changes: int) -> str:
     """A copy with exactly this many substitutions."""
     letters = list(protein)
-    for at in RNG.choice(len(letters), changes, replace=False):
-        letters[at] = RNG.choice([a for a in AMINO_ACIDS if a != letters[at]])
+    for at in rng.choice(len(letters), changes, replace=False):
+        letters[at] = rng.choice([a for a in AMINO_ACIDS if a != letters[at]])
     return "".join(letters)
 
 
 # --- clusters --------------------------------------------------------------------------
 
 
-def test_near_copies_share_a_cluster_and_unrelated_sequences_do_not():
-    families = [random_protein(150) for _ in range(4)]
-    members = [changed(family, 12) for family in families for _ in range(3)]
-    cluster = cluster_sequences([*families, *members, random_protein(90)])
+def test_near_copies_share_a_cluster_and_unrelated_sequences_do_not(rng):
+    families = [random_protein(rng, 150) for _ in range(4)]
+    members = [changed(rng, family, 12) for family in families for _ in range(3)]
+    cluster = cluster_sequences([*families, *members, random_protein(rng, 90)])
     assert len(set(cluster)) == 5
     for number in range(4):
         copies = cluster[4 + 3 * number : 7 + 3 * number]
@@ -70,11 +73,11 @@ def test_nothing_to_cluster_is_an_error():
 # --- pairs -----------------------------------------------------------------------------
 
 
-def test_find_pairs_agrees_with_counting_identical_positions():
-    families = [random_protein(120) for _ in range(5)]
-    proteins = [p for family in families for p in (family, changed(family, 24))]
+def test_find_pairs_agrees_with_counting_identical_positions(rng):
+    families = [random_protein(rng, 120) for _ in range(5)]
+    proteins = [p for family in families for p in (family, changed(rng, family, 24))]
     # half of one protein inside an unrelated frame: the coverages differ
-    proteins.append(random_protein(140) + families[0][:60])
+    proteins.append(random_protein(rng, 140) + families[0][:60])
     pairs = find_pairs(proteins, identity=0.3)
     assert pairs.exhaustive
     assert (pairs.first < pairs.second).all()
@@ -94,9 +97,9 @@ def test_find_pairs_agrees_with_counting_identical_positions():
     assert set(pairs.identity >= 0.3) == {True}
 
 
-def test_the_identity_threshold_of_find_pairs_holds():
-    family = random_protein(150)
-    proteins = [family, changed(family, 15), changed(family, 75)]
+def test_the_identity_threshold_of_find_pairs_holds(rng):
+    family = random_protein(rng, 150)
+    proteins = [family, changed(rng, family, 15), changed(rng, family, 75)]
     pairs = find_pairs(proteins, identity=0.8)
     assert set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == {(0, 1)}
 

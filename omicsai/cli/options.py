@@ -23,7 +23,7 @@ def add_section(parser: argparse.ArgumentParser, section: type[Section]) -> None
         parser.add_argument(
             flag,
             metavar=_metavar(field),
-            nargs="+" if isinstance(field.default, list) else None,
+            nargs="*" if isinstance(field.default, list) else None,
             default=argparse.SUPPRESS,
             help=f"{field.description} (default: {shown})".replace("%", "%%"),
         )

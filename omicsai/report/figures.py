@@ -177,7 +177,7 @@ def leakage(audit: dict[str, Any]) -> Drawing:
     least = audit["definition"]["coverage_threshold"]
 
     def plot(figure: Figure, narrow: bool) -> None:
-        panels = figure.subplots(2 if narrow else 1, 1 if narrow else 2, squeeze=True)
+        panels: Any = figure.subplots(2 if narrow else 1, 1 if narrow else 2, squeeze=True)
         largest = max(value for _, value, _ in rows)
         titles = (f"coverage ≥ {least:.0%} of either", f"coverage ≥ {least:.0%} of both")
         for axes, title, pair in zip(panels, titles, (rows[:2], rows[2:]), strict=True):
@@ -345,7 +345,9 @@ def learning_curves(history: dict[str, pd.DataFrame], losses: dict[str, str]) ->
     colours = {"model": MODEL, "control": CONTROL}
 
     def plot(figure: Figure, narrow: bool) -> None:
-        panels = figure.subplots(2 if narrow else 1, 1 if narrow else 2, sharey=not narrow)
+        panels: Any = figure.subplots(
+            2 if narrow else 1, 1 if narrow else 2, sharey=not narrow
+        )
         for axes, part, title in zip(
             panels,
             ("train", "validation"),
@@ -398,7 +400,9 @@ def reliability(calibration: pd.DataFrame, losses: dict[str, str]) -> Drawing:
     colours = {"model": MODEL, "control": CONTROL}
 
     def plot(figure: Figure, narrow: bool) -> None:
-        panels = figure.subplots(1, 2, sharey=True) if not narrow else figure.subplots(2, 1)
+        panels: Any = (
+            figure.subplots(1, 2, sharey=True) if not narrow else figure.subplots(2, 1)
+        )
         for axes, calibrated in zip(panels, (False, True), strict=True):
             axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (4, 3)))
             axes.text(0.62, 0.56, "perfect", color="#7B8794", fontsize="small", va="top")

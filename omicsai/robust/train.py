@@ -59,7 +59,9 @@ class Options:
     members
         Number of independently seeded members; predictions average their logits.
     epochs, batch_size, learning_rate, weight_decay
-        AdamW with a cosine schedule; the last state is kept, never a chosen epoch.
+        AdamW with a cosine schedule; the last state is kept, never a chosen epoch. The
+        decay is decoupled and large, because embeddings are standardised and have more
+        features than most label tables have rows.
     exp_base, transit, temperature, trust
         ProSelfLC's B, τ, T and l. ``transit=None`` sets τ to where the validation loss of
         a cross-entropy pilot is lowest, because on fixed embeddings memorisation begins
@@ -75,8 +77,8 @@ class Options:
     members: int = 5
     epochs: int = 50
     batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
+    learning_rate: float = 3e-3
+    weight_decay: float = 30.0
     exp_base: float = 16.0
     transit: float | None = None
     temperature: float = 0.5

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
-import tempfile
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,30 +26,42 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     Yields
     ------
     Path
-        Where to write. It is removed if the block raises; a killed process leaves at
-        most a hidden ``.part`` file, never a half-written `path`.
+        Where to write. It is removed if the block raises. A killed process leaves a hidden
+        ``.part`` file, never a half-written `path`; the next write removes it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".part"
-    )
-    os.close(handle)
-    temporary = Path(name)
+    _remove_leftovers(path)
+    temporary = path.with_name(f"{_prefix(path)}{os.getpid()}.part")
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{socket.gethostname()}-"
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes of this machine that no longer run left beside `path`."""
+    for leftover in path.parent.glob(f"{glob.escape(_prefix(path))}*.part"):
+        writer = leftover.name.removeprefix(_prefix(path)).removesuffix(".part")
+        if writer.isdigit() and not _is_running(int(writer)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path | str, text: str) -> None:

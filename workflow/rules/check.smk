@@ -5,18 +5,6 @@ records.tsv, duplicates.tsv, rejected.tsv.
 """
 
 
-def get_label_table(wildcards):
-    """Label table of a batch as an input file, if it has one."""
-    labels = batches[wildcards.batch].labels
-    return [] if labels in ("", HEADER_LABELS) else labels
-
-
-def get_label_arguments(wildcards):
-    """--labels of a batch, if it has any."""
-    labels = batches[wildcards.batch].labels
-    return ["--labels", labels] if labels else []
-
-
 rule simulate:
     output:
         **EXAMPLE,
@@ -34,7 +22,7 @@ rule simulate:
     params:
         options=get_options("simulate"),
         seed=settings.seed,
-        folder=EXAMPLE_FOLDER,
+        folder=subpath(output.known, parent=True),
         code=code_digest("simulate"),
     shell:
         "omicsai simulate {params.options:q} --seed {params.seed} --out {params.folder:q}"

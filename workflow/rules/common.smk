@@ -36,15 +36,58 @@ def get_options(section):
     """Options of a stage as command-line arguments."""
     arguments = []
     for name, value in getattr(settings, section):
-        if value is not None:
-            values = value if isinstance(value, list) else [value]
-            arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, list):
+            arguments += [flag, *map(str, value)]
+        elif value is not None:
+            # joined by '=', because a value may begin with a hyphen
+            arguments.append(f"{flag}={value}")
     return arguments
 
 
 def get_training_files(pattern):
     """Files of all training batches, in the order of the table."""
     return lambda wildcards: expand(pattern, batch=get_training_batches())
+
+
+def get_label_table(wildcards):
+    """Label table of a batch as an input file, if it has one."""
+    labels = batches[wildcards.batch].labels
+    return [] if labels in ("", HEADER_LABELS) else labels
+
+
+def get_label_arguments(wildcards):
+    """--labels of a batch, if it has any."""
+    labels = batches[wildcards.batch].labels
+    return ["--labels", labels] if labels else []
+
+
+def get_gpu(wildcards):
+    """One GPU for a language model that may use it, none for `composition`."""
+    embed = settings.embed
+    return int(embed.encoder != "composition" and embed.device != "cpu")
+
+
+def get_train_options(wildcards):
+    """Options of the model, or of its control, which differs by the loss alone."""
+    options = get_options("train")
+    if wildcards.model == "control":
+        options[options.index(f"--loss={settings.train.loss}")] = (
+            f"--loss={settings.control}"
+        )
+    return options
+
+
+def get_evaluated_batches():
+    """Labelled protein batches that the model has not learned from."""
+    names = get_batches(molecule="protein", trains=False)
+    return [name for name in names if batches[name].labels]
+
+
+def get_truth(wildcards):
+    """The example's truth, if a batch is the simulated example."""
+    known = any(batch.fasta == EXAMPLE["known"] for batch in batches.values())
+    return EXAMPLE["truth"] if known else []
 
 
 wildcard_constraints:

@@ -5,12 +5,6 @@ the store under embedding_store/ only grows.
 """
 
 
-def get_gpu(wildcards):
-    """One GPU for a language model that may use it, none for `composition`."""
-    embed = settings.embed
-    return int(embed.encoder != "composition" and embed.device != "cpu")
-
-
 rule embed_batch:
     input:
         fasta="<results>/batches/{batch}/sequences.fasta",

@@ -15,12 +15,6 @@ EVALUATION = {
 }
 
 
-def get_evaluated_batches():
-    """Labelled protein batches that the model has not learned from."""
-    names = get_batches(molecule="protein", trains=False)
-    return [name for name in names if batches[name].labels]
-
-
 rule evaluate_model:
     input:
         model=rules.train_model.output.weights.replace("{model}", "model"),

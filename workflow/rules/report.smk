@@ -4,12 +4,6 @@ Inputs: everything. Outputs: report.html.
 """
 
 
-def get_truth(wildcards):
-    """The example's truth, if a batch is the simulated example."""
-    known = any(batch.fasta == EXAMPLE["known"] for batch in batches.values())
-    return EXAMPLE["truth"] if known else []
-
-
 rule write_report:
     input:
         rules.check.input,
@@ -38,7 +32,7 @@ rule write_report:
         mem_mb=4000,
         runtime=30,
     params:
-        results=settings.results,
+        results=subpath(output.page, parent=True),
         batches=list(batches),
         truth=lambda wildcards, input: ["--truth", input.truth] if input.truth else [],
         options=get_options("report"),

@@ -5,14 +5,6 @@ and, with the control loss, control/.
 """
 
 
-def get_train_options(wildcards):
-    """Options of the model, or of its control, which differs by the loss alone."""
-    options = get_options("train")
-    if wildcards.model == "control":
-        options[options.index("--loss") + 1] = settings.control
-    return options
-
-
 rule train_model:
     input:
         embeddings=get_training_files("<results>/batches/{batch}/embeddings.h5"),
