@@ -1,29 +1,79 @@
-"""JSON schemas of the configuration and the batch table, for editors.
+"""Files made from our declarations: schemas for editors, and the page of all tables.
 
-``python -m omicsai.schemas FOLDER`` writes them; a test keeps the shipped ones in step.
+``python -m omicsai.schemas`` writes them into the repository it is run in; a test keeps the
+shipped ones in step.
 """
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
-from typing import Any
 
 from omicsai.batches import batches_schema
 from omicsai.config import Config
-from omicsai.tables import write_json
+from omicsai.tables import Table, write_text
 
-__all__ = ["schemas"]
+__all__ = ["generated_files"]
 
 
-def schemas() -> dict[str, dict[str, Any]]:
-    """Make every schema, by file name."""
+def generated_files() -> dict[str, str]:
+    """Make the content of every generated file, by path within the repository."""
+    schemas = {"config": Config.model_json_schema(), "batches": batches_schema()}
+    files = {
+        f"workflow/schemas/{name}.schema.json": json.dumps(schema, indent=2) + "\n"
+        for name, schema in schemas.items()
+    }
+    return files | {"docs/tables.md": _tables_page()}
+
+
+def _tables() -> dict[str, Table]:
+    """Every table, by the file it is written to."""
+    from omicsai.domains import ARCHITECTURES, DOMAINS
+    from omicsai.homology import CLUSTERS, CROSSING, SPLIT
+    from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED
+    from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
+    from omicsai.robust.prediction import PREDICTIONS
+    from omicsai.robust.train import HISTORY
+    from omicsai.sequences.check import DUPLICATES, RECORDS, REJECTED
+    from omicsai.simulate.dataset import LABELS, TRUTH
+
     return {
-        "config.schema.json": Config.model_json_schema(),
-        "batches.schema.json": batches_schema(),
+        "batches/{batch}/records.tsv": RECORDS,
+        "batches/{batch}/duplicates.tsv": DUPLICATES,
+        "batches/{batch}/rejected.tsv": REJECTED,
+        "batches/{batch}/domains.tsv": DOMAINS,
+        "batches/{batch}/architectures.tsv": ARCHITECTURES,
+        "batches/{batch}/predictions.tsv": PREDICTIONS,
+        "split/split.tsv": SPLIT,
+        "split/clusters.tsv": CLUSTERS,
+        "split/crossing.tsv": CROSSING,
+        "model/examples.tsv": EXAMPLES,
+        "model/history.tsv": HISTORY,
+        "model/suspected_mislabels.tsv": SUSPECTS,
+        "evaluation/tested.tsv": TESTED,
+        "evaluation/calibration.tsv": CALIBRATION,
+        "evaluation/confusion.tsv": CONFUSION,
+        "example/known.labels.tsv": LABELS,
+        "example/truth.tsv": TRUTH,
     }
 
 
+def _tables_page() -> str:
+    lines = [
+        "# Tables",
+        "",
+        "Tab-separated UTF-8 with a header line. Missing is empty, booleans are `true` and",
+        "`false`, coordinates are 1-based and closed, numbers have six significant digits.",
+    ]
+    for file, table in _tables().items():
+        lines += ["", f"## {file}", "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{c.name}` | {c.kind} | {c.meaning.replace('|', chr(92) + '|')} |"
+            for c in table.columns
+        ]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
-    for name, schema in schemas().items():
-        write_json(Path(sys.argv[1]) / name, schema)
+    for name, content in generated_files().items():
+        write_text(Path(name), content)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -186,6 +190,32 @@ def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
         temporary.write_text("half \ud800", encoding="utf-8")
     assert path.read_text() == "old"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+KILLED_WRITER = """
+import os, signal, sys
+from omicsai.tables import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_next_write_sweeps_up_after_a_killed_writer_but_not_a_running_one(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    command = [sys.executable, "-c", KILLED_WRITER, str(path)]
+    subprocess.run(command, check=False)
+    assert path.read_text() == "old"
+    (leftover,) = tmp_path.glob(".*")
+    writer = re.search(r"(\d+)\.part$", leftover.name)[1]
+    running = leftover.with_name(leftover.name.replace(writer, str(os.getppid())))
+    running.write_text("half")
+    elsewhere = leftover.with_name(f".a.txt.another-host-{writer}.part")
+    elsewhere.write_text("half")
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert set(tmp_path.iterdir()) == {path, running, elsewhere}
 
 
 def test_a_written_file_has_the_usual_permissions(tmp_path):

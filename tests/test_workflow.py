@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from omicsai.config import Config
-from omicsai.schemas import schemas
+from omicsai.schemas import generated_files
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -29,6 +29,7 @@ BATCHES = (
     "known\ttrain\tprotein\texample/known.fasta\texample/known.labels.tsv\n"
     "new\tpredict\tprotein\texample/new.fasta\t\n"
 )
+GENERATED = generated_files()
 STAGES = ["check", "split", "annotate", "embed", "train", "evaluate", "predict", "report"]
 # what may differ between two equal runs: times, and the page that shows them
 VARYING = {"logs", "benchmarks", "report.html", ".snakemake"}
@@ -290,12 +291,23 @@ def test_shipped_configuration_is_the_default_and_every_key_is_commented():
             assert lines[number - 1].lstrip().startswith("#"), line
 
 
-@pytest.mark.parametrize("name", schemas())
-def test_schemas_for_editors_are_in_step(name):
-    shipped = json.loads((ROOT / "workflow" / "schemas" / name).read_text())
-    assert shipped == json.loads(json.dumps(schemas()[name])), (
-        "run: python -m omicsai.schemas workflow/schemas"
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_files_are_in_step(name):
+    shipped = (ROOT / name).read_text(encoding="utf-8")
+    assert shipped == GENERATED[name], "run: python -m omicsai.schemas"
+
+
+def test_readme_library_example_runs(finished, tmp_path):
+    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) < 15
+    script = tmp_path / "example.py"
+    script.write_text(code + "\nprint(probabilities.shape)\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, cwd=finished
     )
+    assert done.returncode == 0, done.stderr
+    rows = len((finished / "results/split/split.tsv").read_text().splitlines()) - 1
+    assert done.stdout.strip() == f"({rows}, 3)"
 
 
 @pytest.mark.slurm

@@ -72,18 +72,13 @@ def run(arguments: argparse.Namespace) -> None:
         )
     single = [label if len(split_labels(label)) == 1 else "" for label in labels]
     features = vectors[[row[key] for key in split["id"]]]
-    fold = (
-        split["fold"].fillna(0).to_numpy(dtype=int)
-        if "fold" in split
-        else (split["id"] != split["id"]).to_numpy(dtype=int)
-    )
     part = split["part"].to_numpy()
     trained = train_classifier(
         features,
         single,
         part,
         split["cluster"].to_numpy(),
-        fold,
+        split.get("fold"),
         Options(**options.model_dump(), seed=arguments.seed),
     )
     classifier = replace(trained.classifier, encoder=encoder)

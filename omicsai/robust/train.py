@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from omicsai.errors import InputError
@@ -110,9 +110,9 @@ class Trained:
 def train_classifier(
     features: NDArray[np.float32],
     labels: Sequence[str],
-    part: NDArray,
-    cluster: NDArray,
-    fold: NDArray[np.int64],
+    part: ArrayLike,
+    cluster: ArrayLike,
+    fold: ArrayLike | None = None,
     options: Options | None = None,
 ) -> Trained:
     """Train, calibrate, and cross-fit.
@@ -130,7 +130,8 @@ def train_classifier(
     cluster
         (n,) cluster id of each example.
     fold
-        (n,) cross-fitting fold of training examples, 1 to k; 0 for none.
+        (n,) cross-fitting fold of training examples, 1 to k; 0 or missing for none. Without
+        folds, training examples get no held-out logits.
     options
         Settings; the defaults of `Options` if None.
 
@@ -150,6 +151,7 @@ def train_classifier(
         raise InputError("features hold NaN or infinity: embed the sequences again")
     given = np.asarray(labels, dtype=object)
     part, cluster = np.asarray(part), np.asarray(cluster)
+    fold_of = _fold_numbers(fold, len(given))
     training = (part == "train") & (given != "")
     classes = sorted(set(given[training]))
     if len(classes) < 2:
@@ -172,8 +174,8 @@ def train_classifier(
     Q = torch.zeros(len(code), len(classes))
     Q[code >= 0] = torch.eye(len(classes))[code[code >= 0]]
 
-    folds = sorted(set(fold[training]) - {0})
-    masks = [training] * options.members + [training & (fold != f) for f in folds]
+    folds = sorted(set(fold_of[training]) - {0})
+    masks = [training] * options.members + [training & (fold_of != f) for f in folds]
     options = _resolve_transit(X, Q, masks[: options.members], validation, options)
     watched = {"train": training, "validation": validation}
     parameters, history = _fit(X, Q, masks, options, watched)
@@ -186,7 +188,8 @@ def train_classifier(
     held_out = np.full_like(logits, np.nan)
     held_out[validation] = logits[validation]
     for index, f in enumerate(folds):
-        held_out[training & (fold == f)] = by_fold[index, training & (fold == f)]
+        mine = training & (fold_of == f)
+        held_out[mine] = by_fold[index, mine]
     classifier = Classifier(
         classes=classes,
         parameters={name: value.numpy() for name, value in seeds.items()},
@@ -200,6 +203,12 @@ def train_classifier(
         settings=dict(vars(options)),
     )
     return Trained(classifier, HISTORY.frame(history), held_out)
+
+
+def _fold_numbers(fold: ArrayLike | None, count: int) -> NDArray[np.int64]:
+    if fold is None:
+        return np.zeros(count, dtype=np.int64)
+    return pd.Series(fold).fillna(0).to_numpy(dtype=np.int64)
 
 
 def standardisation(
