@@ -133,7 +133,7 @@ class TrainOptions(Section):
     batch_size: Positive = Field(64, description="sequences per step")
     learning_rate: float = Field(3e-3, gt=0, description="AdamW step size at the start")
     weight_decay: float = Field(
-        30.0, ge=0, description="AdamW weight decay, decoupled: times the step size"
+        20.0, ge=0, description="AdamW weight decay, decoupled: times the step size"
     )
     exp_base: float = Field(
         16.0, ge=0, description="ProSelfLC: how sharply trust rises with time (B)"

@@ -109,12 +109,6 @@ def test_a_blank_cell_of_a_single_column_is_a_row(tmp_path):
     assert list(table.read(tmp_path / "t.tsv")["id"]) == ["a", "", "c"]
 
 
-def test_an_integer_beside_a_missing_one_keeps_its_digits(tmp_path):
-    table = Table("big", (Column("id", "text", ""), Column("n", "integer", "")))
-    table.write({"id": ["a", "b"], "n": [2**53 + 1, None]}, tmp_path / "t.tsv")
-    assert table.read(tmp_path / "t.tsv")["n"][0] == 2**53 + 1
-
-
 @pytest.mark.parametrize("empty", [None, [], {}, {name: [] for name in TABLE.names}])
 def test_an_empty_table_has_its_columns(tmp_path, empty):
     TABLE.write(empty, tmp_path / "t.tsv")

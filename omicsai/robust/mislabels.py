@@ -53,7 +53,7 @@ def corrected_labels(
     Parameters
     ----------
     logits
-        (n, C) held-out logits.
+        (n, C) held-out logits, calibrated, because trust is in probabilities.
     labels
         (n,) given class indices.
     temperature, trust
@@ -112,7 +112,7 @@ def suspected_mislabels(
         return SUSPECTS.frame([])
     settings = classifier.settings
     corrected = corrected_labels(
-        logits[where],
+        logits[where] / classifier.temperature,
         code[where],
         temperature=settings["temperature"],
         trust=settings["trust"],

@@ -78,7 +78,7 @@ class Options:
     epochs: int = 50
     batch_size: int = 64
     learning_rate: float = 3e-3
-    weight_decay: float = 30.0
+    weight_decay: float = 20.0
     exp_base: float = 16.0
     transit: float | None = None
     temperature: float = 0.5
