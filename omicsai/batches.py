@@ -111,6 +111,12 @@ def read_batches(path: Path | str, *, generated: Collection[str] = ()) -> dict[s
         first_line: dict[str, int] = {}
         for number, line in lines[1:]:
             cells = [cell.strip() for cell in line.split("\t")]
+            if len(cells) > len(header):
+                problems.append(
+                    f"line {number}: {len(cells)} cells where the header has "
+                    f"{len(header)}: check for extra tabs"
+                )
+                continue
             cells += [""] * (len(header) - len(cells))
             row = dict(zip(header, cells, strict=False))
             problems += [

@@ -251,15 +251,17 @@ def options_from(section: type[Section], values: Mapping[str, Any]) -> Section:
         return section.model_validate(dict(values))
     except ValidationError as error:
         problems = [
-            f"--{str(item['loc'][0]).replace('_', '-')}: "
-            f"{problem_text(dict(item), section)}"
+            f"--{str(item['loc'][0]).replace('_', '-')} "
+            f"{item['input']!r}: {problem_text(dict(item), section, named=False)}"
             for item in error.errors()
         ]
         raise ConfigError("; ".join(problems)) from None
 
 
-def problem_text(item: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """One pydantic problem in words, with the likely intention where there is one."""
+def problem_text(
+    item: Mapping[str, Any], model: type[BaseModel], *, named: bool = True
+) -> str:
+    """Say one pydantic problem in words, with the likely intention where there is one."""
     loc = [str(part) for part in item["loc"]]
     if item["type"] == "extra_forbidden":
         section = model
@@ -267,7 +269,7 @@ def problem_text(item: Mapping[str, Any], model: type[BaseModel]) -> str:
             section = section.model_fields[part].annotation  # type: ignore[assignment]
         known = list(section.model_fields)
         return f"'{'.'.join(loc)}' is not a known key{_suggest(loc[-1], known)}"
-    name = f"'{'.'.join(loc)}' = {item['input']!r}: " if loc else ""
+    name = f"'{'.'.join(loc)}' = {item['input']!r}: " if named and loc else ""
     if item["type"] == "literal_error":
         allowed = [
             word.strip("' ")

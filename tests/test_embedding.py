@@ -265,7 +265,9 @@ def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path):
 def test_a_model_that_cannot_be_loaded_is_one_line(kind, tmp_path, t5):
     name = str(tmp_path / "encoder")
     message = "cannot load the encoder"
-    if kind == "no config":
+    if kind == "missing":
+        message = r"does not exist: 'embed\.encoder' names no model folder"
+    elif kind == "no config":
         (tmp_path / "encoder").mkdir()
         message = r"is not a model folder: it has no config\.json"
     elif kind == "no weights":

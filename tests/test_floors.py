@@ -28,7 +28,7 @@ ALLOWED = {
     "report": GROUND | SECOND | {"robust", "simulate"},
     "config": {"errors"},
     "batches": {"errors"},
-    "schemas": {"batches", "config", "tables"},
+    "schemas": GROUND | SECOND | {"robust", "simulate", "batches", "config"},
     "code": set(),
 }
 HEAVY = {"torch", "transformers", "pyhmmer", "sklearn", "matplotlib"}

@@ -701,10 +701,13 @@ def test_the_transit_comes_from_a_pilot_unless_it_is_given(small, robust):
     assert plain.classifier.settings["transit"] is None
 
 
-def test_without_folds_only_validation_is_held_out(small):
-    trained = fit(
-        small, with_loss("proselflc", epochs=2), fold=np.zeros(120, dtype=np.int64)
-    )
+@pytest.mark.parametrize(
+    "fold",
+    [None, np.zeros(120, dtype=np.int64), pd.Series([pd.NA] * 120, dtype="Int64")],
+    ids=["absent", "zero", "missing"],
+)
+def test_without_folds_only_validation_is_held_out(small, fold):
+    trained = fit(small, with_loss("proselflc", epochs=2), fold=fold)
     known = ~np.isnan(trained.held_out_logits[:, 0])
     assert (known == (small["part"] == "validation")).all()
 
@@ -817,7 +820,8 @@ def trained_on_flipped(flipped):
 
 
 def test_planted_flips_are_flagged(flipped, trained_on_flipped):
-    logits = trained_on_flipped.held_out_logits
+    temperature = trained_on_flipped.classifier.temperature
+    logits = trained_on_flipped.held_out_logits / temperature
     held = ~np.isnan(logits[:, 0])
     given_, wrong = flipped["given"][held], flipped["wrong"][held]
     flagged = corrected_labels(logits[held], given_) != given_

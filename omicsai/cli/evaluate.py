@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate and write."""
     import numpy as np
 
-    from omicsai.cli.inputs import labels_of, pooled_labels
+    from omicsai.cli.inputs import labels_of, pooled_labels, require_encoder
     from omicsai.embedding import read_embeddings
     from omicsai.errors import InputError
     from omicsai.robust import load_classifier
@@ -57,12 +57,13 @@ def run(arguments: argparse.Namespace) -> None:
     options = section_of(arguments, EvaluateOptions)
     classifier = load_classifier(arguments.model)
     examples = EXAMPLES.read(arguments.model / "examples.tsv").set_index("id")
-    ids, vectors, _ = read_embeddings(*arguments.embeddings)
+    ids, vectors, encoder = read_embeddings(*arguments.embeddings)
+    require_encoder(classifier, encoder)
     labels = np.array(
         labels_of(ids, pooled_labels(arguments.labels, arguments.label_column)), object
     )
     known = examples.reindex(ids)
-    seen = known["part"].isin(["train", "validation"]).to_numpy()
+    seen = known["part"].isin(["train", "validation", "removed"]).to_numpy()
     usable = np.isin(labels, classifier.classes)
     foreign = sorted(set(labels[~seen & ~usable]) - {""})
     if foreign:
@@ -77,7 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
             f"carries none of the labels {', '.join(classifier.classes)}"
         )
     logger.info(
-        "%d labelled sequences; %d others were used in training or have no usable label",
+        "%d labelled sequences; %d others were used in training, or removed, or have no "
+        "usable label",
         int(chosen.sum()), int((~chosen).sum()),
     )  # fmt: skip
     where = np.flatnonzero(chosen)

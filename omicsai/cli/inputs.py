@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omicsai.errors import InputError
 from omicsai.sequences import Sequence as Record
 from omicsai.sequences import read_labels, read_sequences
 from omicsai.sequences.labels import label_key
 
-__all__ = ["labels_of", "pooled_labels", "pooled_sequences"]
+if TYPE_CHECKING:
+    from omicsai.robust import Classifier
+
+__all__ = ["labels_of", "pooled_labels", "pooled_sequences", "require_encoder"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,3 +64,12 @@ def labels_of(ids: Sequence[str], labels: dict[str, str]) -> list[str]:
     if unmatched:
         logger.warning("%d labels are for ids that are not among the sequences", unmatched)
     return [labels[key] if key is not None else "" for key in keys]
+
+
+def require_encoder(classifier: Classifier, encoder: dict[str, str]) -> None:
+    """Refuse embeddings of another encoder than the model was trained on."""
+    if classifier.encoder and encoder and encoder != classifier.encoder:
+        raise InputError(
+            f"the embeddings come from {encoder.get('encoder')} ({encoder}), the model was "
+            f"trained on {classifier.encoder}: embed with the same encoder"
+        )

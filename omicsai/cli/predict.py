@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Predict and write."""
     import numpy as np
 
+    from omicsai.cli.inputs import require_encoder
     from omicsai.embedding import read_embeddings
-    from omicsai.errors import InputError
     from omicsai.robust import load_classifier
     from omicsai.robust.mislabels import EXAMPLES
     from omicsai.robust.prediction import PREDICTIONS, predict
@@ -40,11 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     classifier = load_classifier(arguments.model)
     examples = EXAMPLES.read(arguments.model / "examples.tsv")
     ids, vectors, encoder = read_embeddings(*arguments.embeddings)
-    if classifier.encoder and encoder and encoder != classifier.encoder:
-        raise InputError(
-            f"the embeddings come from {encoder.get('encoder')} {encoder}, the model was "
-            f"trained on {classifier.encoder}: embed with the same encoder"
-        )
+    require_encoder(classifier, encoder)
     predictions = predict(
         classifier,
         vectors,

@@ -111,7 +111,7 @@ def build_profile(
     try:
         msa = TextMSA(name=name.encode(), sequences=rows).digitize(alphabet)
         profile, _, _ = Builder(alphabet, seed=42).build_msa(msa, Background(alphabet))
-    except ValueError as error:
+    except (ValueError, RuntimeError, MemoryError, SystemError) as error:
         raise InputError(f"cannot build the profile '{name}': {error}") from error
     profile.creation_time = None
     profile.command_line = None

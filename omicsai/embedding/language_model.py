@@ -152,7 +152,10 @@ def load_language_model(
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     folder = Path(name)
+    if not folder.exists() and (folder.is_absolute() or name.startswith((".", "~"))):
+        raise ToolError(f"'{name}' does not exist: 'embed.encoder' names no model folder")
     if folder.exists() and not (folder / "config.json").is_file():
         raise ToolError(
             f"{folder} is not a model folder: it has no config.json (expected a folder "
@@ -203,8 +206,12 @@ def _tokenizer_style(tokenizer: Any, name: str) -> tuple[bool, str]:
     special = set(tokenizer.all_special_ids)
     for spaced in (True, False):
         probe = " ".join(AMINO_ACIDS) if spaced else AMINO_ACIDS
-        ids = [t for t in tokenizer(probe)["input_ids"] if t not in special]
-        if len(ids) == len(set(ids)) == len(AMINO_ACIDS):
+        ids = list(tokenizer(probe)["input_ids"])
+        residues = [token for token in ids if token not in special]
+        # Ankh's vocabulary has no blank: joined by blanks, every other token is unknown
+        if tokenizer.unk_token_id in ids:
+            continue
+        if len(residues) == len(set(residues)) == len(AMINO_ACIDS):
             return spaced, prefix
     raise ToolError(
         f"the tokenizer of '{name}' does not give one token per amino acid: this is not a "

@@ -27,6 +27,8 @@ def project(vectors: NDArray[np.float32], *, seed: int = 1) -> NDArray[np.float3
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
+    if len(vectors) < 2:
+        return np.zeros((len(vectors), 2), dtype=np.float32)
     scale = vectors.std(axis=0)
     standard = (vectors - vectors.mean(axis=0)) / np.where(scale > 0, scale, 1)
     n_components = min(50, *standard.shape)

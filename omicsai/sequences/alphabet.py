@@ -11,6 +11,7 @@ Molecule = Literal["protein", "trna"]
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 NONSTANDARD = "UOBZJX"  # Sec, Pyl, Asx, Glx, Xle, unknown: kept, counted, X to encoders
 NUCLEOTIDES = "ACGU"
+RESIDUES = {"protein": "amino acids", "trna": "nucleotides"}
 AMBIGUOUS_NUCLEOTIDES = "RYSWKMBDHVN"
 GAPS = str.maketrans("", "", "-. \t")
 NUCLEOTIDE_LOOKALIKE = frozenset("ACGTUN")
@@ -37,7 +38,11 @@ def canonical(raw: str, molecule: Molecule = "protein") -> tuple[str, str]:
     problem : str
         Empty if the sequence is usable, else the reason it is not.
     """
-    residues = raw.translate(GAPS).upper()
+    residues = raw.translate(GAPS)
+    if not residues.isascii():
+        foreign = sorted(letter for letter in set(residues) if not letter.isascii())
+        return residues, f"not {RESIDUES[molecule]}: {' '.join(map(repr, foreign))}"
+    residues = residues.upper()
     if molecule == "trna":
         return _canonical_rna(residues)
     residues = residues.removesuffix("*")

@@ -144,13 +144,15 @@ def check_batch(
             _reject(key, labels, line, f"label for an id that is not in {fasta.name}")
             for key, _, line in unmatched
         ]
+        keys = [label_key(table, record.id) for record in records]
+        given = [table[key] if key is not None else "" for key in keys]
     elif header_pattern is not None:
-        table = header_labels(records, header_pattern, unknown)
+        given = header_labels(records, header_pattern, unknown)
     else:
-        table = {}
+        given = [""] * len(records)
     usable: list[_Usable] = []
-    repeated = _ids_with_different_sequences(records)
-    for record in records:
+    repeated = _ids_with_different_sequences(records, molecule)
+    for record, label in zip(records, given, strict=True):
         residues, problem = canonical(record.raw, molecule)
         problem = (
             record.problem
@@ -163,8 +165,7 @@ def check_batch(
         if problem:
             rejected.append(_reject(record.id, fasta, record.line, problem))
         else:
-            key = label_key(table, record.id)
-            usable.append(_Usable(record, residues, table[key] if key else ""))
+            usable.append(_Usable(record, residues, label))
     if not usable:
         first = (
             rejected[-1]
@@ -244,13 +245,15 @@ def _unknown_problem(residues: str, molecule: Molecule, largest: float) -> str:
     return ""
 
 
-def _ids_with_different_sequences(records: list[RawRecord]) -> dict[str, str]:
+def _ids_with_different_sequences(
+    records: list[RawRecord], molecule: Molecule
+) -> dict[str, str]:
     """Reasons to reject ids that name more than one sequence: no label can be trusted."""
     lines: dict[str, list[int]] = defaultdict(list)
     contents: dict[str, set[str]] = defaultdict(set)
     for record in records:
         lines[record.id].append(record.line)
-        contents[record.id].add(canonical(record.raw)[0])
+        contents[record.id].add(canonical(record.raw, molecule)[0])
     return {
         key: f"id used for {len(contents[key])} different sequences (lines "
         f"{', '.join(map(str, lines[key]))}); an id ends at the first blank"

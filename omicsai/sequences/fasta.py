@@ -75,7 +75,9 @@ def open_binary(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def read_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
+def read_lines(
+    path: Path | str, expected: str = "FASTA records"
+) -> Iterator[tuple[int, bytes]]:
     """Yield line number and content without its end (Unix, Windows or old Mac).
 
     Raises
@@ -102,7 +104,7 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
             "download or compress it again"
         ) from error
     if number == 0:
-        raise InputError(f"{path} is empty: expected FASTA records")
+        raise InputError(f"{path} is empty: expected {expected}")
 
 
 def parse_fasta(path: Path | str) -> Iterator[RawRecord]:

@@ -13,6 +13,7 @@ from omicsai.sequences.fasta import RawRecord, read_lines
 __all__ = ["header_labels", "join_labels", "read_labels", "split_labels"]
 
 SEPARATOR = ";"
+EXPECTED = "a table with columns id and label"
 UNKNOWN = ("", "unknown", "NA")
 
 
@@ -102,7 +103,7 @@ def read_label_rows(
 
 def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
     numbered: list[tuple[int, str]] = []
-    for number, content in read_lines(path):
+    for number, content in read_lines(path, EXPECTED):
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -112,7 +113,7 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
         if text.strip():
             numbered.append((number, text))
     if not numbered:
-        raise InputError(f"{path} is empty: expected a table with columns id and label")
+        raise InputError(f"{path} is empty: expected {EXPECTED}")
     if "\t" in numbered[0][1]:
         return [(number, text.split("\t")) for number, text in numbered]
     return [(number, next(csv.reader([text]))) for number, text in numbered]
@@ -120,7 +121,7 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
 
 def header_labels(
     records: Sequence[RawRecord], pattern: str, unknown: Iterable[str] = UNKNOWN
-) -> dict[str, str]:
+) -> list[str]:
     """Take labels out of FASTA headers.
 
     Parameters
@@ -134,8 +135,9 @@ def header_labels(
 
     Returns
     -------
-    dict of str to str
-        Label by id; empty where the header does not match or the word is unknown.
+    list of str
+        Label of each record; empty where the header does not match or the word is
+        unknown.
 
     Raises
     ------
@@ -154,16 +156,13 @@ def header_labels(
             f"check.header_pattern {pattern!r} has no group named 'label': write for "
             "example '-(?P<label>[MSU])$'"
         )
-    found = {record.id: expression.search(record.header) for record in records}
-    if records and not any(found.values()):
+    found = [expression.search(record.header) for record in records]
+    if records and not any(found):
         raise InputError(
             f"check.header_pattern {pattern!r} matches none of {len(records)} headers; "
             f"the first is {records[0].header!r}"
         )
-    return {
-        key: clean_label(match["label"] or "", unknown) if match else ""
-        for key, match in found.items()
-    }
+    return [clean_label(match["label"] or "", unknown) if match else "" for match in found]
 
 
 def label_key(labels: Container[str], record_id: str) -> str | None:

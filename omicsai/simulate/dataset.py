@@ -163,7 +163,7 @@ def write_example(data: Simulated, folder: Path | str) -> None:
     """
     folder = Path(folder)
     labelled = data.truth[data.truth.batch == "known"]
-    conflicting = labelled[labelled.given_label != ""].iloc[0]
+    conflicting = labelled[labelled.given_label != ""].iloc[-1]
     other = labelled[~labelled.given_label.isin(["", conflicting.given_label])].iloc[0]
     labels = [*zip(labelled.id, labelled.given_label, strict=True)]
     labels += [("CONFLICT1", other.given_label), ("MISSING1", other.given_label)]

@@ -6,7 +6,6 @@ On disk a table is tab-separated UTF-8 with a header line. Missing is empty, boo
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -121,20 +120,7 @@ class Table:
             If the file is missing, lacks a column, or holds a value of another type.
         """
         path = Path(path)
-        try:
-            raw = pd.read_csv(
-                path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE
-            )
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{path} does not exist: run the stage that makes it"
-            ) from error
-        except (
-            pd.errors.ParserError,
-            pd.errors.EmptyDataError,
-            UnicodeDecodeError,
-        ) as error:
-            raise InputError(f"{path} is not a tab-separated table: {error}") from error
+        raw = _read_cells(path)
         missing = [
             c.name for c in self.columns if c.name not in raw.columns and not c.optional
         ]
@@ -150,6 +136,31 @@ class Table:
             if c.name in raw.columns
         }
         return pd.DataFrame(parsed)
+
+
+def _read_cells(path: Path) -> pd.DataFrame:
+    """Read a tab-separated file as text."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: run the stage that makes it") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder, not a table") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a tab-separated table: {error}") from error
+    rows = [line.removesuffix("\r").split("\t") for line in text.split("\n")]
+    if rows[-1] == [""]:
+        rows.pop()
+    if not rows:
+        raise InputError(f"{path} is not a tab-separated table: it is empty")
+    width = len(rows[0])
+    for number, row in enumerate(rows, start=1):
+        if len(row) != width:
+            raise InputError(
+                f"{path} is not a tab-separated table: line {number} has {len(row)} cells "
+                f"where the header has {width}"
+            )
+    return pd.DataFrame(rows[1:], columns=rows[0], dtype="object")
 
 
 def _as_text(values: pd.Series) -> list[str]:
