@@ -242,7 +242,7 @@ def test_unknown_words_mean_no_label(write):
         ),
         (b"id\tlabel\na\t\xff\n", "line 2 is not UTF-8 text"),
         ("", "l.tsv is empty"),
-        ("\n\n", "holds blank lines only: expected a table of labels"),
+        ("\n\n", "is empty: expected a table with columns id and label"),
     ],
 )
 def test_a_broken_label_table_names_file_and_line(write, content, message):

@@ -150,8 +150,8 @@ def test_values_of_another_type_name_their_column(column, value):
         ("id\tcount\tscore\tgood\na\t1\t1\tTrue\n", "'True' is neither true nor false"),
         ("id\tcount\tscore\tgood\na\t1\t1\ttrue\nb\t1\t1\ttrue\tx\n", "line 3 has 5"),
         ("id\tcount\tscore\tgood\na\t1\t1\ttrue\tx\n", "not a tab-separated table"),
-        (b"id\tcount\tscore\tgood\n\xff\t1\t1\ttrue\n", "is not UTF-8 text"),
-        ("", "is empty: expected a table with a header line"),
+        (b"id\tcount\tscore\tgood\n\xff\t1\t1\ttrue\n", "not a tab-separated table"),
+        ("", "is not a tab-separated table: it is empty"),
     ],
     ids=[
         "missing column", "missing columns", "word as integer", "fraction as integer",
