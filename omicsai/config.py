@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from omicsai.errors import ConfigError
 
@@ -27,6 +34,13 @@ class Section(BaseModel):
     """A group of options; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_booleans(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # would pass as the number 1 or 0
+            raise ValueError("true and false are not values of this key")
+        return value
 
 
 class SimulateOptions(Section):
@@ -230,7 +244,7 @@ def read_config(values: Mapping[str, Any], files: Sequence[Path | str] = ()) -> 
     except ValidationError as error:
         lines = {Path(file): _key_lines(Path(file)) for file in files}
         problems = [
-            f"  {_place(item['loc'], lines)}{problem_text(dict(item), Config)}"
+            f"  {_place(dict(item), lines)}{problem_text(dict(item), Config)}"
             for item in error.errors()
         ]
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
@@ -287,14 +301,23 @@ def _suggest(word: str, known: Sequence[str]) -> str:
     return f". Did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
 
 
-def _place(loc: tuple, lines: Mapping[Path, Mapping[tuple[str, ...], int]]) -> str:
-    """File and line of a key: the last file that holds it, or its nearest parent."""
-    path = tuple(str(part) for part in loc)
-    for depth in range(len(path), 0, -1):
-        for file, known in reversed(list(lines.items())):
-            if path[:depth] in known:
-                return f"{file}, line {known[path[:depth]]}: "
+def _place(
+    item: Mapping[str, Any], lines: Mapping[Path, Mapping[tuple[str, ...], int]]
+) -> str:
+    """File and line of a bad value; the command line if no file holds that value."""
+    path = tuple(str(part) for part in item["loc"])
+    for file, known in reversed(list(lines.items())):
+        # compared as text, because not-a-number does not equal itself
+        if path in known and repr(_value_at(file, item["loc"])) == repr(item["input"]):
+            return f"{file}, line {known[path]}: "
     return "command line: " if lines else ""
+
+
+def _value_at(file: Path, loc: Sequence[str | int]) -> Any:
+    value = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for part in loc:
+        value = value[part]
+    return value
 
 
 def _key_lines(file: Path) -> dict[tuple[str, ...], int]:

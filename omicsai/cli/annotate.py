@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     write_provenance(
         arguments.out / "annotate.provenance.json",
         stage="annotate",
-        options=options.model_dump(),
+        options={**options.model_dump(), "profiles": Path(options.profiles).name},
         inputs={"fasta": arguments.fasta, "profiles": Path(options.profiles)},
         tools=package_versions("pyhmmer"),
     )

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     write_provenance(
         arguments.out.with_name(f"{arguments.out.stem}.provenance.json"),
         stage="embed",
-        options=options.model_dump(),
+        options={**options.model_dump(), "encoder": Path(options.encoder).name},
         inputs={"fasta": arguments.fasta},
         tools=encoder.identity,
     )

@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not chosen.any():
         raise InputError(
             "no sequence to evaluate on: every labelled one was used in training, or "
-            f"carries none of the labels {', '.join(classifier.classes)}"
+            f"carries none of the labels {', '.join(classifier.classes)} (a batch to "
+            "predict needs none: empty its cell 'labels')"
         )
     logger.info(
         "%d labelled sequences; %d others were used in training, or removed, or have no "

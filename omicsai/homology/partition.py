@@ -18,13 +18,12 @@ def assign_clusters(
     fractions: ArrayLike,
     *,
     seed: int = 1,
+    pin: bool = True,
 ) -> NDArray[np.int64]:
     """Assign whole clusters to parts, stratified.
 
     Clusters are placed largest first where they least increase the chi-square distance of
-    the stratum counts from their targets; then single clusters move while that helps. A
-    stratum that lives in one cluster only goes to part 0, because a class that was never
-    trained on cannot be tested.
+    the stratum counts from their targets; then single clusters move while that helps.
 
     Parameters
     ----------
@@ -36,6 +35,9 @@ def assign_clusters(
         (p,) target share of each part; part 0 is the training part.
     seed
         Breaks ties between clusters of equal size.
+    pin
+        Keep a stratum that lives in one cluster only in part 0, because a class that was
+        never trained on cannot be tested.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def assign_clusters(
 
     present: NDArray[np.bool_] = counts[:, :-1] > 0
     pinned = np.asarray(present[:, present.sum(axis=0) == 1].any(axis=1))
-    if n_clusters - pinned.sum() < len(shares) - 1:
+    if not pin or n_clusters - pinned.sum() < len(shares) - 1:
         pinned[:] = False
     order = np.random.default_rng(seed).permutation(n_clusters)
     order = order[np.argsort(-counts[order, -1], kind="stable")]

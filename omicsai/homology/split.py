@@ -152,7 +152,7 @@ def _assign_folds(
     fold = pd.Series(pd.NA, index=range(len(cluster)), dtype="Int64")
     if folds >= 2:
         assigned = assign_clusters(
-            cluster[training], strata[training], np.ones(folds), seed=seed
+            cluster[training], strata[training], np.ones(folds), seed=seed, pin=False
         )
         fold[training] = assigned + 1
     return fold

@@ -55,9 +55,12 @@ def nearest_examples(
         if skip is not None:
             at = np.flatnonzero(skip[block] >= 0)
             similar[at, skip[block][at]] = -np.inf
-        best = np.argsort(-similar, axis=1, kind="stable")[:, :count]
-        index[block] = best
-        similarity[block] = np.take_along_axis(similar, best, axis=1)
+        best = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+        best.sort(axis=1)  # equal similarities in reference order
+        found = np.take_along_axis(similar, best, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        index[block] = np.take_along_axis(best, order, axis=1)
+        similarity[block] = np.take_along_axis(found, order, axis=1)
     return index, similarity
 
 
