@@ -16,6 +16,7 @@ import pytest
 
 from omicsai.cli import STAGES, main
 from omicsai.cli.inputs import labels_of, pooled_labels, pooled_sequences
+from omicsai.embedding import read_embeddings, write_embeddings
 from omicsai.errors import InputError
 from omicsai.sequences import parse_fasta, read_sequences
 
@@ -454,11 +455,47 @@ def test_a_model_without_test_sequences_is_one_line(
     assert "no sequence to evaluate on: every labelled one was used in training" in line
 
 
-def test_an_unforeseen_error_is_one_line_too(run_omicsai, capsys, write):
+def test_a_place_that_cannot_be_written_is_one_line(run_omicsai, capsys, write):
     fasta = write("a.fasta", ">a\nMKTAYIAKQR\n")
     line = told(run_omicsai, capsys, "check", fasta, "--out", fasta / "inside")
-    assert "unexpected NotADirectoryError" in line or "unexpected FileExistsError" in line
+    assert "cannot write" in line
+    assert "choose another --out" in line
+
+
+def test_an_unforeseen_error_is_one_line_too(run_omicsai, capsys, write, monkeypatch):
+    monkeypatch.setattr("omicsai.sequences.check_batch", lambda *a, **k: 1 / 0)
+    fasta = write("a.fasta", ">a\nMKTAYIAKQR\n")
+    line = told(run_omicsai, capsys, "check", fasta, "--out", "out")
+    assert "unexpected ZeroDivisionError" in line
     assert "--debug" in line
+
+
+def test_no_help_shows_python_types(capsys):
+    for stage in STAGES:
+        with pytest.raises(SystemExit):
+            main([stage, "--help"])
+        assert "typing." not in capsys.readouterr().out
+
+
+def test_a_copy_of_a_training_sequence_under_another_id_is_not_tested(
+    run_omicsai, pipeline, tmp_path
+):
+    root = pipeline.model.parent
+    ids, vectors, about = read_embeddings(root / "known" / "embeddings.h5")
+    split = (root / "split" / "split.tsv").read_text().splitlines()
+    train = next(line.split("\t")[0] for line in split if "\ttrain\t" in line)
+    test = next(line.split("\t")[0] for line in split if "\ttest\t" in line)
+    rows = vectors[[ids.index(train), ids.index(test)]]
+    write_embeddings(tmp_path / "e.h5", ["copy", "other"], rows, about)
+    label = json.loads((root / "model" / "model.json").read_text())["classes"][0]
+    (tmp_path / "l.tsv").write_text(f"id\tlabel\ncopy\t{label}\nother\t{label}\n")
+    out = tmp_path / "out"
+    assert not run_omicsai(
+        "evaluate", root / "model", "--embeddings", tmp_path / "e.h5", "--labels",
+        tmp_path / "l.tsv", "--resamples", "100", "--out", out,
+    )  # fmt: skip
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["sequences"], metrics["copies_left_out"]) == (1, 1)
 
 
 def test_debug_shows_the_traceback(run_omicsai, tmp_path):

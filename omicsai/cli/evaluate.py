@@ -64,6 +64,16 @@ def run(arguments: argparse.Namespace) -> None:
     )
     known = examples.reindex(ids)
     seen = known["part"].isin(["train", "validation", "removed"]).to_numpy()
+    trained = examples["part"].isin(["train", "validation", "removed"]).to_numpy()
+    vectors_seen = {row.tobytes() for row in classifier.reference[trained]}
+    standard = classifier.standardise(vectors)
+    copies = np.array([row.tobytes() in vectors_seen for row in standard]) & ~seen
+    if copies.any():
+        logger.warning(
+            "%d sequences equal a training sequence under another id and are left out",
+            int(copies.sum()),
+        )
+    seen = seen | copies
     usable = np.isin(labels, classifier.classes)
     foreign = sorted(set(labels[~seen & ~usable]) - {""})
     if foreign:
@@ -113,10 +123,16 @@ def run(arguments: argparse.Namespace) -> None:
         }
     )
     suspects = suspected_mislabels(classifier, frame, vectors[where], result.logits)
+    in_train = examples.loc[
+        (examples["part"] == "train") & (examples["label"] != ""), "label"
+    ]
+    commonest = in_train.value_counts().sort_index().idxmax()
     metrics: dict[str, Any] = {
         **result.metrics,
         "sequences": len(where),
         "clusters": len(set(cluster)),
+        "copies_left_out": int(copies.sum()),
+        "majority_class_accuracy": round(float((labels[where] == commonest).mean()), 6),
         "seed": arguments.seed,
     }
     write_json(arguments.out / "metrics.json", metrics)

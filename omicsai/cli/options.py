@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -49,16 +48,11 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def _metavar(field: FieldInfo) -> str:
-    kinds = get_args(field.annotation) or (field.annotation,)
-    if get_origin(field.annotation) not in (None, list, UnionType):
-        return "{" + ",".join(map(str, kinds)) + "}"
-    names = {int: "N", float: "X", str: "TEXT"}
-    for kind in kinds:
-        while get_args(kind):
-            kind = get_args(kind)[0]
-        if kind in names:
-            return names[kind]
-    return "VALUE"
+    if get_origin(field.annotation) is Literal:
+        return "{" + ",".join(map(str, get_args(field.annotation))) + "}"
+    names = {"int": "N", "float": "X", "str": "TEXT"}
+    text = str(field.annotation)
+    return next((shown for kind, shown in names.items() if kind in text), "VALUE")
 
 
 def _shown_default(field: FieldInfo) -> Any:

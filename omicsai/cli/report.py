@@ -59,22 +59,30 @@ def _map(story: Story, results: Path, seed: int) -> pd.DataFrame:
     from omicsai.embedding import project, read_embeddings
 
     given = dict(zip(story.examples["id"], story.examples["label"], strict=True))
-    kinds: dict[str, tuple[str, str]] = {
-        key: (label, "known") for key, label in given.items()
-    }
+    rows: list[tuple[str, str]] = []
+    parts: list[np.ndarray] = []
     for batch in story.batches:
-        if batch.predictions is not None:
-            for row in batch.predictions.itertuples():
-                kind = "novel" if row.novel else "predicted"
-                kinds.setdefault(row.id, (row.label, kind))
-    files = [results / "batches" / b.name / "embeddings.h5" for b in story.batches]
-    ids, vectors, _ = read_embeddings(*[file for file in files if file.is_file()])
-    chosen = np.array([i for i, key in enumerate(ids) if key in kinds])
+        file = results / "batches" / batch.name / "embeddings.h5"
+        if not file.is_file():
+            continue
+        if batch.predictions is None:
+            kinds = {key: (label, "known") for key, label in given.items()}
+        else:
+            kinds = {
+                row.id: (row.label, "novel" if row.novel else "predicted")
+                for row in batch.predictions.itertuples()
+            }
+        ids, vectors, _ = read_embeddings(file)
+        shown = [i for i, key in enumerate(ids) if key in kinds]
+        rows += [kinds[ids[i]] for i in shown]
+        parts.append(vectors[shown])
+    vectors = np.concatenate(parts)
+    chosen = np.arange(len(vectors))
     if len(chosen) > MAPPED:
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.choice(chosen, MAPPED, replace=False))
     places = project(vectors[chosen], seed=seed)
-    labels, states = zip(*[kinds[ids[i]] for i in chosen], strict=True)
+    labels, states = zip(*[rows[i] for i in chosen], strict=True)
     return pd.DataFrame(
         {"x": places[:, 0], "y": places[:, 1], "label": labels, "kind": states}
     )

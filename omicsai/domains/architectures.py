@@ -10,7 +10,7 @@ import pandas as pd
 from omicsai.sequences import Sequence as Record
 from omicsai.tables import Column, Table
 
-__all__ = ["ARCHITECTURES", "domain_architectures"]
+__all__ = ["ARCHITECTURES", "domain_architectures", "winning_hits"]
 
 LARGEST_OVERLAP = 0.5
 
@@ -48,7 +48,7 @@ def domain_architectures(
     hits = dict(iter(domains.groupby("id", sort=False)))
     rows = []
     for record in sequences:
-        kept = _resolve(hits[record.id]) if record.id in hits else []
+        kept = winning_hits(hits[record.id]) if record.id in hits else []
         covered: set[int] = set()
         for hit in kept:
             covered.update(range(hit.envelope_start, hit.envelope_end + 1))
@@ -63,8 +63,8 @@ def domain_architectures(
     return ARCHITECTURES.frame(rows)
 
 
-def _resolve(hits: pd.DataFrame) -> list:
-    """Hits of one protein that win their overlaps, ordered by start."""
+def winning_hits(hits: pd.DataFrame) -> list[Any]:
+    """Find the rows of one protein that win their overlaps, ordered by start."""
     kept: list = []
     ranked = hits.sort_values(["evalue", "score"], ascending=[True, False], kind="stable")
     for hit in ranked.itertuples():

@@ -55,7 +55,7 @@ class EmbeddingStore:
             try:
                 content = load_file(part)
                 digests, rows = content["digests"], content["vectors"]
-            except (SafetensorError, KeyError, OSError) as error:
+            except (SafetensorError, KeyError) as error:
                 logger.warning("%s is damaged (%s): computing it again", part, error)
                 part.unlink()
                 continue

@@ -22,6 +22,7 @@ __all__ = ["CROSSING", "Pairs", "audit_split", "find_pairs"]
 EXHAUSTIVE_UP_TO = 20_000
 LEAST_UNGAPPED_SCORE = 30  # half the time of the default 15, same pairs found
 LARGEST_EVALUE = 1e-3
+LOWEST_BAND = 0.3  # test sequences are counted from this identity to training on
 
 CROSSING = Table(
     "crossing",
@@ -138,7 +139,7 @@ def audit_split(
     Parameters
     ----------
     pairs
-        Pairs at or above `identity`, from `find_pairs`.
+        Pairs from `find_pairs`, at or above the lower of `identity` and 0.3.
     ids, parts
         (n,) id and part of each sequence.
     labels
@@ -157,8 +158,10 @@ def audit_split(
     crossing : pandas.DataFrame
         The crossing pairs (coverage of either sequence), most similar first.
     """
-    either = np.maximum(pairs.coverage_first, pairs.coverage_second) >= coverage
-    both = np.minimum(pairs.coverage_first, pairs.coverage_second) >= coverage
+    covered = np.maximum(pairs.coverage_first, pairs.coverage_second) >= coverage
+    alike = pairs.identity >= identity
+    either = alike & covered
+    both = alike & (np.minimum(pairs.coverage_first, pairs.coverage_second) >= coverage)
     shuffled = np.random.default_rng(seed).permutation(parts)
     crosses = parts[pairs.first] != parts[pairs.second]
     crosses_at_random = shuffled[pairs.first] != shuffled[pairs.second]
@@ -185,7 +188,7 @@ def audit_split(
             "largest_identity": float(pairs.identity[listed].max(initial=0.0)),
         },
         "crossing_sequences": len(np.union1d(pairs.first[listed], pairs.second[listed])),
-        "test_with_training_relative": _test_hits(pairs, parts, either),
+        "test_with_training_relative": _test_hits(pairs, parts, covered),
         "random_split_control": {
             "crossing_pairs": _count(pairs, crosses_at_random & either),
             "crossing_pairs_coverage_of_both": _count(pairs, crosses_at_random & both),
@@ -228,11 +231,11 @@ def _by_parts(pairs: Pairs, parts: NDArray, listed: NDArray) -> dict[str, int]:
     }
 
 
-def _test_hits(pairs: Pairs, parts: NDArray, either: NDArray) -> dict[str, int]:
+def _test_hits(pairs: Pairs, parts: NDArray, covered: NDArray) -> dict[str, int]:
     """Test sequences with at least one training relative, by least identity."""
     hits = {}
-    for least in (0.3, 0.4, 0.5):
-        chosen = either & (pairs.identity >= least)
+    for least in (LOWEST_BAND, 0.4, 0.5):
+        chosen = covered & (pairs.identity >= least)
         a, b = pairs.first[chosen], pairs.second[chosen]
         forward = a[(parts[a] == "test") & (parts[b] == "train")]
         backward = b[(parts[b] == "test") & (parts[a] == "train")]

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from omicsai.errors import InputError
-from omicsai.homology.audit import audit_split, find_pairs
+from omicsai.homology.audit import LOWEST_BAND, audit_split, find_pairs
 from omicsai.homology.mmseqs import cluster_sequences
 from omicsai.homology.partition import assign_clusters
 from omicsai.sequences import Sequence as Record
@@ -61,7 +61,7 @@ def split_sequences(
     *,
     identity: float = 0.3,
     coverage: float = 0.5,
-    fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    fractions: Sequence[float] = (0.6, 0.2, 0.2),
     folds: int = 5,
     seed: int = 1,
     threads: int = 1,
@@ -118,7 +118,7 @@ def split_sequences(
     strata = label_strata(given)
     part = assign_clusters(cluster, strata, fractions, seed=seed)
     fold = _assign_folds(cluster, strata, part == 0, folds, seed)
-    pairs = find_pairs(residues, identity=identity, threads=threads)
+    pairs = find_pairs(residues, identity=min(identity, LOWEST_BAND), threads=threads)
     parts = np.array(PARTS, dtype=object)[part]
     audit, crossing = audit_split(
         pairs, ids, parts, given, identity=identity, coverage=coverage, seed=seed

@@ -329,6 +329,7 @@ def _halo(axes: Axes, x: float, y: float, text: str, colour: str, size: str) -> 
     axes.text(
         x, y, text, color=colour, weight="bold", ha="center", va="center", fontsize=size,
         path_effects=[withStroke(linewidth=3, foreground="white")],
+        bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": colour, "alpha": 0.85},
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from omicsai.domains.architectures import winning_hits
 from omicsai.report import figures
 from omicsai.report.figures import LOSS_NAMES
 from omicsai.report.story import Batch, Story
@@ -297,13 +298,8 @@ def _architectures_to_draw(batches: list[Batch]) -> pd.DataFrame:
     for name, found in ranked[:SHOWN_ARCHITECTURES]:
         length, key, batch = sorted(found, key=lambda m: (m[0], m[1]))[len(found) // 2]
         assert batch.domains is not None
-        wanted = name.split(", ")
-        hits = batch.domains[batch.domains["id"] == key].sort_values("evalue")
-        kept = [
-            (hit.profile, int(hit.start), int(hit.end))
-            for hit in hits.itertuples()
-            if hit.profile in wanted
-        ][: len(wanted)]
+        hits = batch.domains[batch.domains["id"] == key]
+        kept = [(hit.profile, int(hit.start), int(hit.end)) for hit in winning_hits(hits)]
         rows.append(
             {"name": name, "proteins": len(found), "length": length, "domains": kept}
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from omicsai.errors import InputError
+
 if TYPE_CHECKING:
     from omicsai.robust import Classifier
 
@@ -80,6 +82,12 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
     from omicsai.robust.train import HISTORY
     from omicsai.simulate import TRUTH
 
+    metrics = _read_json(results / "evaluation" / "metrics.json")
+    if "control" not in metrics:
+        raise InputError(
+            f"{results / 'evaluation'} was made without a control: run 'omicsai evaluate' "
+            "with --control"
+        )
     suspects = [
         SUSPECTS.read(folder / "suspected_mislabels.tsv")
         for folder in (results / "model", results / "evaluation")
@@ -90,7 +98,7 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
         clusters=CLUSTERS.read(results / "split" / "clusters.tsv"),
         crossing=CROSSING.read(results / "split" / "crossing.tsv"),
         audit=_read_json(results / "split" / "audit.json"),
-        metrics=_read_json(results / "evaluation" / "metrics.json"),
+        metrics=metrics,
         calibration=CALIBRATION.read(results / "evaluation" / "calibration.tsv"),
         tested=TESTED.read(results / "evaluation" / "tested.tsv"),
         history={
@@ -128,8 +136,6 @@ def _read_batch(folder: Path, name: str) -> Batch:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    from omicsai.errors import InputError
-
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

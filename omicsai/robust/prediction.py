@@ -26,6 +26,9 @@ PREDICTIONS = Table(
         ),
         Column("novelty_p", "number", "conformal p-value of being like a known sequence"),
         Column("novel", "boolean", "the p-value is at or below predict.novel_at"),
+        Column(
+            "known", "boolean", "was in the training batches: not a new prediction", True
+        ),
         Column("nearest_id", "text", "nearest sequence of the training batches"),
         Column("nearest_label", "text", "its given label, empty if unknown"),
         Column("nearest_similarity", "number", "cosine similarity of the two embeddings"),
@@ -51,7 +54,8 @@ def predict(
     features
         (n, d) raw embeddings.
     ids
-        (n,) ids; a sequence that is itself in the reference is not its own neighbour.
+        (n,) ids. A sequence that is itself in the reference is not its own neighbour, is
+        never novel, and is marked as known: the model may have been trained on it.
     reference_ids, reference_labels
         (m,) ids and labels of ``classifier.reference``.
     novel_at
@@ -80,8 +84,9 @@ def predict(
             "runner_up": names[order[:, 1]],
             "runner_up_probability": P[rows, order[:, 1]],
             "novelty": novelty,
-            "novelty_p": p_value,
-            "novel": p_value <= novel_at,
+            "novelty_p": np.where(own >= 0, np.nan, p_value),
+            "novel": (p_value <= novel_at) & (own < 0),
+            "known": own >= 0,
             "nearest_id": reference_ids[index[:, 0]],
             "nearest_label": reference_labels[index[:, 0]],
             "nearest_similarity": similarity[:, 0],

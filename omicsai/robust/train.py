@@ -22,6 +22,7 @@ from omicsai.robust.losses import cross_entropy, proselflc_target
 from omicsai.robust.model import Classifier
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.trust import TrustMode, global_trust
+from omicsai.sequences import split_labels
 from omicsai.tables import Column, Table
 
 __all__ = ["HISTORY", "Loss", "Options", "Trained", "train_classifier"]
@@ -122,7 +123,8 @@ def train_classifier(
     features
         (n, d) float32 embeddings.
     labels
-        Label of each example; empty where unknown (such examples are not trained on).
+        Label of each example; empty where unknown. Examples without a label, or with
+        several (joined by ``;``), are not trained on.
     part
         (n,) ``"train"``, ``"validation"`` or anything else. Labels outside the first two
         are not looked at; features of all examples serve as the reference of what is
@@ -149,9 +151,10 @@ def train_classifier(
     options = options or Options()
     if not np.isfinite(features).all():
         raise InputError("features hold NaN or infinity: embed the sequences again")
-    given = np.asarray(labels, dtype=object)
+    given = np.array(labels, dtype=object)
     part, cluster = np.asarray(part), np.asarray(cluster)
     fold_of = _fold_numbers(fold, len(given))
+    given[[len(split_labels(label)) > 1 for label in given]] = ""
     training = (part == "train") & (given != "")
     classes = sorted(set(given[training]))
     if len(classes) < 2:

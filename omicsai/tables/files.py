@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from omicsai.errors import InputError
+
 __all__ = ["atomic_path", "write_json", "write_text"]
 
 
@@ -30,7 +32,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         ``.part`` file, never a half-written `path`; the next write removes it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error}; choose another --out") from error
     _remove_leftovers(path)
     temporary = path.with_name(f"{_prefix(path)}{os.getpid()}.part")
     try:
