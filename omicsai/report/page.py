@@ -94,6 +94,9 @@ def _context(story: Story) -> dict[str, Any]:
         "loss_names": {key: LOSS_NAMES[value] for key, value in losses.items()},
         "metric_names": METRIC_NAMES,
         "counts": _counts(story),
+        "set_aside": {
+            batch.name: int((~_is_unmatched_label(batch)).sum()) for batch in story.batches
+        },
         "classes": story.classifier.classes,
         "control_truth": _positive_control(story),
         "truth_metrics": _against_truth(story),
@@ -150,17 +153,20 @@ def _context(story: Story) -> dict[str, Any]:
 def _counts(story: Story) -> dict[str, int]:
     usable = sum(len(batch.records) for batch in story.batches)
     merged = sum(len(batch.duplicates) for batch in story.batches)
-    rejected = [row for b in story.batches for row in b.rejected["reason"]]
-    labels = sum(reason.startswith("label for an id") for reason in rejected)
+    labels = sum(int(_is_unmatched_label(batch).sum()) for batch in story.batches)
     return {
         "usable": usable,
         "merged": merged,
-        "rejected": len(rejected) - labels,
         "unmatched_labels": labels,
         "conflicts": sum(int(b.records["label_conflict"].sum()) for b in story.batches),
         "labelled": int((story.examples["label"] != "").sum()),
         "training": len(story.split),
     }
+
+
+def _is_unmatched_label(batch: Batch) -> pd.Series:
+    """Which rows of the table of rejects are labels without a record."""
+    return batch.rejected["reason"].str.startswith("label for an id")
 
 
 def _positive_control(story: Story) -> list[dict[str, Any]]:
