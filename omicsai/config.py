@@ -28,6 +28,23 @@ __all__ = ["Config", "Section", "options_from", "problem_text", "read_config"]
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+# repeated from `omicsai.robust`, which light commands must not load
+Loss = Literal[
+    "proselflc",
+    "cross_entropy",
+    "label_smoothing",
+    "confidence_penalty",
+    "boot_soft",
+    "boot_hard",
+    "mae",
+    "mse",
+    "gce",
+    "sce",
+    "imae",
+    "dm",
+    "elr",
+    "sop",
+]
 
 
 class Section(BaseModel):
@@ -132,9 +149,7 @@ class EmbedOptions(Section):
 class TrainOptions(Section):
     """Noise-robust training."""
 
-    loss: Literal["proselflc", "cross_entropy"] = Field(
-        "proselflc", description="loss of the model"
-    )
+    loss: Loss = Field("proselflc", description="loss of the model")
     head: Literal["linear", "mlp"] = Field(
         "linear", description="classifier on the embeddings"
     )
@@ -198,7 +213,7 @@ class Config(Section):
     )
     results: str = Field("results", description="folder that receives the results")
     seed: int = Field(1, ge=0, description="seed of every random choice")
-    control: Literal["cross_entropy", "proselflc"] = Field(
+    control: Loss = Field(
         "cross_entropy",
         description="loss of the control model trained beside the model",
     )

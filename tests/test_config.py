@@ -85,8 +85,8 @@ def test_an_unknown_key_like_nothing_else_lists_the_known_ones(write):
         ("train:\n  epochs: many\n", 2, "'train.epochs' = 'many': input should be a valid"),
         ("train:\n  epochs: 2.5\n", 2, "'train.epochs' = 2.5"),
         ("train:\n  temperature: 1\n", 2, "'train.temperature' = 1: input should be less"),
-        ("train:\n\n  loss: proself\n", 3, "not one of proselflc, cross_entropy. Did you "
-         "mean 'proselflc'?"),
+        ("train:\n\n  loss: proself\n", 3, "not one of proselflc, cross_entropy, label"),
+        ("train:\n\n  loss: proself\n", 3, "sop. Did you mean 'proselflc'?"),
         ("embed:\n  device: gpu\n", 2, "'embed.device' = 'gpu': not one of auto, cpu,"),
         ("split:\n  identity: 30\n", 2, "'split.identity' = 30: input should be less"),
         ("split:\n  fractions: [0.5, 0.5]\n", 2, "'split.fractions'"),
@@ -113,8 +113,8 @@ def test_every_problem_is_told_at_once(write):
 
 
 def test_a_problem_from_the_command_line_says_so(write):
-    told = problems("seed: 1\n", write, control="mae")
-    assert "command line: 'control' = 'mae': not one of cross_entropy, proselflc" in told
+    told = problems("seed: 1\n", write, control="maee")
+    assert "command line: 'control' = 'maee': not one of proselflc, cross_entropy" in told
 
 
 def test_the_last_of_several_files_is_named(write):
@@ -132,11 +132,11 @@ def test_results_are_a_folder_of_their_own(folder):
 
 def test_command_options_are_named_as_on_the_command_line():
     with pytest.raises(ConfigError) as caught:
-        options_from(TrainOptions, {"batch_size": "0", "loss": "mae"})
+        options_from(TrainOptions, {"batch_size": "0", "loss": "maee"})
     told = str(caught.value)
     assert "\n" not in told
     assert "--batch-size '0': input should be greater than" in told
-    assert "--loss 'mae': not one of proselflc, cross_entropy" in told
+    assert "--loss 'maee': not one of proselflc, cross_entropy" in told
 
 
 def test_command_options_are_coerced():

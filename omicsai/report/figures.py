@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from omicsai.robust.options import LOSSES
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -52,7 +54,6 @@ PARTS = {
 WIDE, NARROW = 9.6, 3.6  # inches at 100 pixels an inch
 RASTER_ABOVE = 1500  # points of a scatter that go into the page as pixels
 LETTERS_ACROSS = 100  # letters of a domain's name that fit across the wide figure
-LOSS_NAMES = {"proselflc": "ProSelfLC", "cross_entropy": "cross entropy"}
 
 
 @dataclass(frozen=True)
@@ -363,9 +364,7 @@ def learning_curves(history: dict[str, pd.DataFrame], losses: dict[str, str]) ->
                 axes.fill_between(
                     mean.index, low, high, color=colours[which], alpha=0.2, lw=0
                 )
-                ends.append(
-                    (float(mean.iloc[-1]), LOSS_NAMES[losses[which]], colours[which])
-                )
+                ends.append((float(mean.iloc[-1]), LOSSES[losses[which]], colours[which]))
             _label_ends(axes, ends, int(mean.index[-1]))
             axes.set_title(title)
             axes.set_xlabel("epoch")
@@ -423,7 +422,7 @@ def reliability(calibration: pd.DataFrame, losses: dict[str, str]) -> Drawing:
             axes.set_ylim(0, 1.02)
             for y, which in ((0.93, "model"), (0.85, "control")):
                 axes.text(
-                    0.03, y, LOSS_NAMES[losses[which]], color=colours[which], weight="bold",
+                    0.03, y, LOSSES[losses[which]], color=colours[which], weight="bold",
                     fontsize="small", transform=axes.transAxes,
                 )  # fmt: skip
         panels[0].set_ylabel("accuracy")

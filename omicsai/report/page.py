@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from omicsai.domains.architectures import winning_hits
 from omicsai.report import figures
-from omicsai.report.figures import LOSS_NAMES
 from omicsai.report.story import Batch, Story
+from omicsai.robust.options import LOSSES
 from omicsai.sequences import split_labels
 from omicsai.version import __version__
 
@@ -91,7 +91,7 @@ def _context(story: Story) -> dict[str, Any]:
     calibration = story.classifier.novelty_calibration
     return {
         "losses": losses,
-        "loss_names": {key: LOSS_NAMES[value] for key, value in losses.items()},
+        "loss_names": {key: LOSSES[value] for key, value in losses.items()},
         "metric_names": METRIC_NAMES,
         "counts": _counts(story),
         "set_aside": {

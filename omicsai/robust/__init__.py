@@ -4,34 +4,66 @@ Knows features, labels and cluster ids only, so it serves proteins, tRNAs and an
 """
 
 from omicsai.robust.calibration import expected_calibration_error, fit_temperature
-from omicsai.robust.losses import cross_entropy, proselflc, proselflc_target
+from omicsai.robust.losses import (
+    bootstrap_hard,
+    confidence_penalty,
+    cross_entropy,
+    derivative_manipulation,
+    emphasis,
+    generalised_cross_entropy,
+    imae,
+    label_correction,
+    label_smoothing,
+    mean_absolute_error,
+    mean_squared_error,
+    proselflc,
+    proselflc_target,
+    symmetric_cross_entropy,
+)
 from omicsai.robust.metrics import classification_metrics
 from omicsai.robust.mislabels import corrected_labels
 from omicsai.robust.model import Classifier, load_classifier, save_classifier
 from omicsai.robust.neighbours import nearest_examples, neighbour_distance
 from omicsai.robust.novelty import conformal_p_values, novelty_calibration
-from omicsai.robust.train import HISTORY, Options, Trained, train_classifier
+from omicsai.robust.options import LOSSES, Options
+from omicsai.robust.remembering import elr, elr_memory, sop
+from omicsai.robust.train import HISTORY, Trained, train_classifier
 from omicsai.robust.trust import global_trust, local_trust
 
 __all__ = [
     "HISTORY",
+    "LOSSES",
     "Classifier",
     "Options",
     "Trained",
+    "bootstrap_hard",
     "classification_metrics",
+    "confidence_penalty",
     "conformal_p_values",
     "corrected_labels",
     "cross_entropy",
+    "derivative_manipulation",
+    "elr",
+    "elr_memory",
+    "emphasis",
     "expected_calibration_error",
     "fit_temperature",
+    "generalised_cross_entropy",
     "global_trust",
+    "imae",
+    "label_correction",
+    "label_smoothing",
     "load_classifier",
     "local_trust",
+    "mean_absolute_error",
+    "mean_squared_error",
     "nearest_examples",
     "neighbour_distance",
     "novelty_calibration",
     "proselflc",
     "proselflc_target",
     "save_classifier",
+    "sop",
+    "symmetric_cross_entropy",
     "train_classifier",
 ]

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,19 +16,17 @@ from torch import Tensor
 from omicsai.errors import InputError
 from omicsai.progress import track
 from omicsai.robust.calibration import fit_temperature
-from omicsai.robust.heads import Head, head_logits, new_head
-from omicsai.robust.losses import cross_entropy, proselflc_target
+from omicsai.robust.heads import head_logits, new_head
 from omicsai.robust.model import Classifier
 from omicsai.robust.novelty import novelty_calibration
-from omicsai.robust.trust import TrustMode, global_trust
+from omicsai.robust.objectives import Objective, ProSelfLC, new_objective
+from omicsai.robust.options import Options
 from omicsai.sequences import split_labels
 from omicsai.tables import Column, Table
 
-__all__ = ["HISTORY", "Loss", "Options", "Trained", "train_classifier"]
+__all__ = ["HISTORY", "Trained", "train_classifier"]
 
 logger = logging.getLogger(__name__)
-
-Loss = Literal["proselflc", "cross_entropy"]
 
 HISTORY = Table(
     "history",
@@ -45,46 +42,6 @@ HISTORY = Table(
     ),
 )
 EARLIEST_TRANSIT, LATEST_TRANSIT = 0.02, 0.5
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a classifier is trained.
-
-    Attributes
-    ----------
-    loss
-        ``"proselflc"`` or ``"cross_entropy"``.
-    head, hidden, dropout
-        ``"linear"`` or ``"mlp"``; size and dropout of the hidden layer.
-    members
-        Number of independently seeded members; predictions average their logits.
-    epochs, batch_size, learning_rate, weight_decay
-        AdamW with a cosine schedule; the last state is kept, never a chosen epoch. The
-        decay is decoupled and large, because embeddings are standardised and have more
-        features than most label tables have rows.
-    exp_base, transit, temperature, trust
-        ProSelfLC's B, τ, T and l. ``transit=None`` sets τ to where the validation loss of
-        a cross-entropy pilot is lowest, because on fixed embeddings memorisation begins
-        long before the published one half.
-    seed
-        Seed of initial weights and batches.
-    """
-
-    loss: Loss = "proselflc"
-    head: Head = "linear"
-    hidden: int = 256
-    dropout: float = 0.2
-    members: int = 5
-    epochs: int = 50
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    weight_decay: float = 20.0
-    exp_base: float = 16.0
-    transit: float | None = None
-    temperature: float = 0.5
-    trust: TrustMode = "entropy"
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -270,6 +227,13 @@ def _fit(
     )
     draw = _sampler(members, options)
     total = options.epochs * draw.steps
+    objective = new_objective(
+        options,
+        members=len(members),
+        examples=len(Q),
+        classes=Q.shape[1],
+        total=total,
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / total, 1)))
     )
@@ -283,27 +247,14 @@ def _fit(
         for batch in draw(epoch):
             time += 1
             logits = head_logits(parameters, X[batch], dropout=options.dropout)
-            target = _targets(logits, Q[batch], time, total, options)
-            loss = cross_entropy(logits, target).mean(dim=1).sum()
+            loss = objective(logits, Q[batch], batch, time).mean(dim=1).sum()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            objective.update()
             schedule.step()
-        history += _record(X, Q, parameters, epoch, time, total, options, watched)
+        history += _record(X, Q, parameters, epoch, time, objective, options, watched)
     return {name: value.detach() for name, value in parameters.items()}, history
-
-
-def _targets(
-    logits: Tensor, given: Tensor, time: int, total: int, options: Options
-) -> Tensor:
-    if options.loss == "cross_entropy":
-        return given
-    assert options.transit is not None
-    g = global_trust(time, total, exp_base=options.exp_base, transit=options.transit)
-    target, _ = proselflc_target(
-        logits, given, g, temperature=options.temperature, trust=options.trust
-    )
-    return target
 
 
 @dataclass(frozen=True)
@@ -342,7 +293,7 @@ def _record(
     parameters: dict[str, Tensor],
     epoch: int,
     time: int,
-    total: int,
+    objective: Objective,
     options: Options,
     watched: dict[str, NDArray],
 ) -> list[dict]:
@@ -356,15 +307,8 @@ def _record(
             log_p = torch.log_softmax(logits, dim=-1)
             confidence, predicted = log_p.max(dim=-1)
             g, overruled = math.nan, torch.full((len(logits),), math.nan)
-            if options.loss == "proselflc":
-                assert options.transit is not None
-                g = global_trust(
-                    time, total, exp_base=options.exp_base, transit=options.transit
-                )
-                target, _ = proselflc_target(
-                    logits, given, g,
-                    temperature=options.temperature, trust=options.trust,
-                )  # fmt: skip
+            if isinstance(objective, ProSelfLC):
+                g, target = objective.trust(time), objective.target(logits, given, time)
                 overruled = (target.argmax(-1) != given.argmax(-1)).float().mean(dim=1)
             nll = -(given * log_p).sum(-1).mean(dim=1)
             correct = (predicted == given.argmax(-1)).float().mean(dim=1)
