@@ -184,6 +184,17 @@ class TrainOptions(Section):
     )
 
 
+class NoiseOptions(Section):
+    """Planted wrong labels; an experiment's command, not a stage of the workflow."""
+
+    kind: Literal["symmetric", "class", "neighbour", "cluster"] = Field(
+        "symmetric",
+        description="which labels go wrong: any; to one other class for each class; of "
+        "hard examples, to the nearest class; of whole clusters",
+    )
+    rate: float = Field(0.2, ge=0, le=1, description="share of labels made wrong")
+
+
 class EvaluateOptions(Section):
     """Metrics on held-out sequences."""
 

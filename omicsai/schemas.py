@@ -32,6 +32,7 @@ def _tables() -> dict[str, Table]:
     from omicsai.homology import CLUSTERS, CROSSING, SPLIT
     from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
+    from omicsai.robust.noise import NOISY
     from omicsai.robust.prediction import PREDICTIONS
     from omicsai.robust.train import HISTORY
     from omicsai.sequences.check import DUPLICATES, RECORDS, REJECTED
@@ -53,6 +54,7 @@ def _tables() -> dict[str, Table]:
         "evaluation/tested.tsv": TESTED,
         "evaluation/calibration.tsv": CALIBRATION,
         "evaluation/confusion.tsv": CONFUSION,
+        "noisy.tsv (omicsai noise)": NOISY,
         "example/known.labels.tsv": LABELS,
         "example/truth.tsv": TRUTH,
     }

@@ -24,6 +24,7 @@ STAGES = (
     "evaluate",
     "predict",
     "report",
+    "noise",
 )
 
 logger = logging.getLogger("omicsai")
@@ -32,7 +33,8 @@ DESCRIPTION = """\
 From FASTA files and labels that may be wrong to a leakage-free split, domains,
 embeddings, a classifier that survives label noise, predictions and a report.
 
-Each command is one stage; 'snakemake --cores 2' runs them all.
+Each command is one stage, 'snakemake --cores 2' runs them all; 'noise' plants wrong
+labels for experiments.
 'omicsai STAGE --help' shows a stage's options with an example."""
 
 
