@@ -104,13 +104,40 @@ class AnnotateOptions(Section):
     """Profile HMM search."""
 
     profiles: str = Field(
-        "example/profiles.hmm", description="HMMER3 profile library (.hmm)"
+        "builtin",
+        description="'builtin' (ships with omicsai), 'pfam' (downloaded once), or a HMMER3 "
+        "library (.hmm, .hmm.gz, .h3m)",
     )
     cutoff: Literal["gathering", "trusted", "noise", "evalue"] = Field(
         "gathering", description="the profiles' own thresholds, or an E-value"
     )
     evalue: float = Field(
         1e-3, gt=0, description="largest E-value, used with the cutoff 'evalue'"
+    )
+    z: Positive | None = Field(
+        None,
+        description="comparisons that E-values count; empty for the number of profiles",
+    )
+    resolution: Literal["strict", "off"] = Field(
+        "strict",
+        description="of overlapping families of one clan keep the best (strict), or all",
+    )
+    overlap: Literal["alignment", "envelope"] = Field(
+        "alignment", description="coordinates in which domains overlap"
+    )
+    clans: str | None = Field(
+        None,
+        description="Pfam-A.clans.tsv or Pfam-A.hmm.dat; empty for the library's own",
+    )
+    go: str | None = Field(
+        None, description="mapping of families to GO terms, such as pfam2go; empty for none"
+    )
+    pfam_release: str = Field(
+        "37.4", pattern=r"^[0-9]+\.[0-9]+$", description="release that 'pfam' stands for"
+    )
+    pfam_url: str = Field(
+        "https://ftp.ebi.ac.uk/pub/databases/Pfam/releases",
+        description="folder of Pfam's releases",
     )
 
 

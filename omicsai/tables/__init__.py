@@ -1,6 +1,6 @@
 """Tables with a declared schema, atomic files and provenance (floor 1)."""
 
-from omicsai.tables.files import atomic_folder, atomic_path, write_json, write_text
+from omicsai.tables.files import atomic_folder, atomic_path, write_json, write_lines, write_text
 from omicsai.tables.provenance import file_digest, write_provenance
 from omicsai.tables.schema import Column, Table
 
@@ -11,6 +11,7 @@ __all__ = [
     "atomic_path",
     "file_digest",
     "write_json",
+    "write_lines",
     "write_provenance",
     "write_text",
 ]

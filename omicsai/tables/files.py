@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import glob
+import gzip
 import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from omicsai.errors import InputError
 
-__all__ = ["atomic_folder", "atomic_path", "write_json", "write_text"]
+__all__ = ["atomic_folder", "atomic_path", "write_json", "write_lines", "write_text"]
 
 
 @contextmanager
@@ -112,6 +113,17 @@ def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8 with Unix line ends, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
+
+
+def write_lines(path: Path | str, lines: Iterable[str]) -> None:
+    """Write lines (with their ends) as UTF-8, atomically; gzip if the name says so."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        if not str(path).endswith(".gz"):
+            stream.writelines(line.encode("utf-8") for line in lines)
+            return
+        # no name and no time inside: the same bytes each time
+        with gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:
+            packed.writelines(line.encode("utf-8") for line in lines)
 
 
 def write_json(path: Path | str, value: Any) -> None:
