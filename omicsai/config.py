@@ -26,6 +26,7 @@ from omicsai.errors import ConfigError
 
 __all__ = ["Config", "Section", "options_from", "problem_text", "read_config"]
 
+BUILTIN, PFAM = "builtin", "pfam"  # profile libraries by one word
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -46,7 +47,9 @@ class Section(BaseModel):
 class SimulateOptions(Section):
     """The simulated example."""
 
-    classes: int = Field(8, ge=2, le=26, description="number of protein classes")
+    classes: int = Field(
+        8, ge=2, le=20, description="number of amino acids, the classes of synthetases"
+    )
     family_size: int = Field(
         9, ge=4, le=1000, description="mean number of proteins in a family"
     )
@@ -104,7 +107,7 @@ class AnnotateOptions(Section):
     """Profile HMM search."""
 
     profiles: str = Field(
-        "builtin",
+        BUILTIN,
         description="'builtin' (ships with omicsai), 'pfam' (downloaded once), or a HMMER3 "
         "library (.hmm, .hmm.gz, .h3m)",
     )

@@ -82,7 +82,8 @@ def _parsed(checksum: str | None) -> tuple[str, str]:
     algorithm, _, digits = checksum.partition(":")
     if algorithm not in ALGORITHMS or not digits.strip():
         raise InputError(
-            f"checksum {checksum!r}: expected 'sha256:…', with one of {', '.join(ALGORITHMS)}"
+            f"checksum {checksum!r}: expected 'sha256:…', with one of "
+            f"{', '.join(ALGORITHMS)}"
         )
     return algorithm, digits.strip().lower()
 
@@ -115,8 +116,11 @@ def _transfer(url: str, part: Path) -> None:
                 for block in track(blocks, total=max(count, 1), label=f"fetch {part.stem}"):
                     stream.write(block)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # it was complete, or is no part of this file
-            return
+        if error.code == 416 and have:  # nothing is left to send
+            whole = (error.headers.get("Content-Range") or "").rpartition("/")[2]
+            if not whole.isdigit() or int(whole) == have:
+                return
+            part.unlink()
         raise ToolError(f"{url}: the server answers {error.code} {error.reason}") from error
     except (OSError, ValueError) as error:
         raise ToolError(
@@ -125,8 +129,8 @@ def _transfer(url: str, part: Path) -> None:
     size = part.stat().st_size
     if total is not None and size < total:
         raise ToolError(
-            f"{url}: cut off after {size} of {total} bytes; what came is kept, run again to "
-            "resume"
+            f"{url}: cut off after {size} of {total} bytes; what came is kept, run again "
+            "to resume"
         )
 
 

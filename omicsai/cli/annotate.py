@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omicsai.cli.options import add_section, add_threads, section_of
-from omicsai.config import AnnotateOptions
+from omicsai.config import BUILTIN, PFAM, AnnotateOptions
+
+if TYPE_CHECKING:
+    from omicsai.domains.libraries import LibraryFiles
 
 HELP = "find domains with profile HMMs and write architectures, GFF3 and HMMER's table"
 EXAMPLE = "omicsai annotate proteins.fasta --profiles Pfam-A.hmm --out domains"
@@ -38,7 +42,6 @@ def run(arguments: argparse.Namespace) -> None:
         Clans,
         count_architectures,
         domain_architectures,
-        find_library,
         go_terms,
         open_library,
         presence,
@@ -55,12 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = section_of(arguments, AnnotateOptions)
     store = arguments.store or arguments.out / "domain_store"
-    files = find_library(
-        options.profiles,
-        folder=store,
-        url=options.pfam_url,
-        release=options.pfam_release,
-    )
+    files = _library_files(options, store)
     clans_file = Path(options.clans) if options.clans else files.clans
     inputs = {"fasta": arguments.fasta, "profiles": files.profiles}
     # all inputs are read before the long work starts
@@ -96,7 +94,11 @@ def run(arguments: argparse.Namespace) -> None:
         out / "annotate.provenance.json",
         stage="annotate",
         options={**options.model_dump(), "profiles": Path(options.profiles).name}
-        | {key: Path(value).name for key in ("clans", "go") if (value := getattr(options, key))},
+        | {
+            key: Path(value).name
+            for key in ("clans", "go")
+            if (value := getattr(options, key))
+        },
         inputs=inputs
         | ({"clans": clans_file} if clans_file else {})
         | ({"go": Path(options.go)} if options.go else {}),
@@ -106,3 +108,14 @@ def run(arguments: argparse.Namespace) -> None:
         "%d domains in %d of %d proteins, %d kept",
         len(domains), domains["id"].nunique(), len(architectures), domains["kept"].sum(),
     )  # fmt: skip
+
+
+def _library_files(options: AnnotateOptions, folder: Path) -> LibraryFiles:
+    """Profiles and clans that the option `profiles` stands for."""
+    from omicsai.domains.libraries import LibraryFiles, builtin_files, pfam_files
+
+    if options.profiles == BUILTIN:
+        return builtin_files()
+    if options.profiles == PFAM:
+        return pfam_files(folder, url=options.pfam_url, release=options.pfam_release)
+    return LibraryFiles(Path(options.profiles))

@@ -17,7 +17,7 @@ from omicsai.domains.distance import (
 )
 from omicsai.domains.domtblout import write_domtblout
 from omicsai.domains.gff3 import write_gff3
-from omicsai.domains.libraries import builtin_files, find_library
+from omicsai.domains.libraries import builtin_files, builtin_table, pfam_files
 from omicsai.domains.ontology import GO_TERMS, go_terms, read_go
 from omicsai.domains.profiles import (
     Library,
@@ -40,13 +40,14 @@ __all__ = [
     "architecture_distances",
     "build_profile",
     "builtin_files",
+    "builtin_table",
     "count_architectures",
     "distance_blocks",
     "domain_architectures",
-    "find_library",
     "go_terms",
     "nearest_neighbours",
     "open_library",
+    "pfam_files",
     "presence",
     "profile_distances",
     "profile_vectors",

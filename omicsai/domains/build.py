@@ -17,48 +17,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from omicsai.domains.built import BUILT
 from omicsai.domains.profiles import build_profile
 from omicsai.domains.search import search_domains
 from omicsai.errors import InputError
 from omicsai.progress import track
 from omicsai.sequences import Sequence as Record
-from omicsai.tables import Column, Table
 
 if TYPE_CHECKING:
     from pyhmmer.plan7 import HMM
 
-__all__ = ["BUILT", "FAMILIES", "BuiltLibrary", "build_library"]
+__all__ = ["BuiltLibrary", "build_library"]
 
 logger = logging.getLogger(__name__)
 
-FAMILIES = Table(
-    "families",
-    (
-        Column("family", "text", "name of the family, and of its profiles with a number"),
-        Column("clan", "text", "clan of the family, empty for none"),
-        Column("class", "text", "what the family stands for, such as an amino acid"),
-        Column("description", "text", "written into the profiles"),
-        Column("include", "text", "regular expression that product names must match"),
-        Column("exclude", "text", "regular expression that they must not match"),
-    ),
-)
-BUILT = Table(
-    "built",
-    (
-        Column("profile", "text", "name of the profile"),
-        Column("family", "text", "family it belongs to"),
-        Column("class", "text", "what the family stands for"),
-        Column("clan", "text", "clan of the family"),
-        Column("named", "integer", "members found by product name"),
-        Column("recruited", "integer", "members without a product name, found by score"),
-        Column("aligned", "integer", "members the profile was built from"),
-        Column("held_out", "integer", "members kept out for the threshold"),
-        Column("length", "integer", "match positions"),
-        Column("gathering", "number", "gathering threshold, bits"),
-        Column("best_decoy", "number", "highest score of a protein that is something else"),
-        Column("held_out_found", "number", "share of held-out members at the threshold"),
-    ),
-)
 LINK_EVALUE = 1e-10  # two members are of one subfamily if phmmer says so over most of both
 LINK_COVERAGE = 0.6
 MEMBER_COVERAGE = 0.7  # share of the profile that a recruited member must match
@@ -151,7 +123,9 @@ def build_library(
     taken = {i: family for family, indices in named.items() for i in indices}
     profiles = _model(groups, sequences)
     for number in range(ROUNDS):
-        logger.info("recruiting, round %d of %d, %d profiles", number + 1, ROUNDS, len(groups))
+        logger.info(
+            "recruiting, round %d of %d, %d profiles", number + 1, ROUNDS, len(groups)
+        )
         hits = _best_hits(sequences, profiles, threads)
         _recruit(groups, hits, products, taken)
         profiles = _model(groups, sequences)
@@ -165,7 +139,7 @@ def build_library(
 
 
 def _named(products: Sequence[str], families: pd.DataFrame) -> dict[str, list[int]]:
-    """Indices of the proteins that each family's expressions name."""
+    """Find the proteins that each family's expressions name."""
     named = {}
     for row in families.itertuples():
         try:
@@ -186,7 +160,7 @@ def _named(products: Sequence[str], families: pd.DataFrame) -> dict[str, list[in
 def _subfamilies(
     family: str, indices: list[int], sequences: Sequence[Record]
 ) -> list[_Group]:
-    """Groups of related members: connected components of phmmer hits, largest first."""
+    """Group related members: connected components of phmmer hits, largest first."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -234,9 +208,8 @@ def _links(records: list[Record]) -> tuple[list[int], list[int]]:
             spans = [d.alignment for d in hit.domains.reported]
             mine = sum(a.hmm_to - a.hmm_from + 1 for a in spans)
             theirs = sum(a.target_to - a.target_from + 1 for a in spans)
-            if (
-                mine >= LINK_COVERAGE * len(records[i])
-                and theirs >= LINK_COVERAGE * len(records[j])
+            if mine >= LINK_COVERAGE * len(records[i]) and theirs >= LINK_COVERAGE * len(
+                records[j]
             ):
                 rows.append(i)
                 columns.append(j)
@@ -281,9 +254,7 @@ def _best_hits(
 ) -> pd.DataFrame:
     """One row per protein and profile: sequence score and share of the profile matched."""
     numbered = [Record(str(i), record.residues) for i, record in enumerate(sequences)]
-    found = search_domains(
-        numbered, profiles, cutoff="evalue", evalue=1.0, threads=threads
-    )
+    found = search_domains(numbered, profiles, cutoff="evalue", evalue=1.0, threads=threads)
     found["matched"] = (found["profile_end"] - found["profile_start"] + 1) / found[
         "profile_length"
     ]

@@ -2,10 +2,11 @@
 
 Three distances, all symmetric, zero between equals and between 0 and 1:
 
-- `profile_distances`: the angle between profile-score vectors. A protein's vector has one
-  number per family, the bit score of the whole sequence (0 where there is no hit). Scores are
-  not negative, so angles reach 90 degrees at most; divided by that, the distance is a metric.
-- `architecture_distances`, ``"alignment"``: domains in order. The architectures are aligned
+- `profile_distances`: the angle between profile-score vectors. A protein's vector has
+  one number per family, the bit score of the whole sequence (0 where there is no hit).
+  Scores are not negative, so angles reach 90 degrees at most; divided by that, the
+  distance is a metric.
+- `architecture_distances`, ``"alignment"``: domains in order, the architectures aligned
   so that matched domains are worth most (1 for the same family, 1/2 for families of one
   clan, gaps cost nothing), and the distance is one minus twice the worth over the number of
   domains of both: for whole matches, the Dice distance of a longest common subsequence.
@@ -13,7 +14,7 @@ Three distances, all symmetric, zero between equals and between 0 and 1:
   Jaccard distances of the sets of families and of clans, a metric.
 
 A protein without a domain is at distance 1 from those with one; two of them are equal for
-architectures, while for vectors, which cannot tell them apart, each is equal to itself alone.
+architectures, while for vectors each is equal to itself alone.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ class HitStore:
 
     def __init__(self, folder: Path | str, identity: dict[str, str]) -> None:
         text = json.dumps(identity, sort_keys=True)
-        self.folder = Path(folder) / f"hits-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        self.folder = (
+            Path(folder) / f"hits-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        )
         if not (self.folder / "search.json").exists():
             write_json(self.folder / "search.json", identity)
 

@@ -1,17 +1,23 @@
-"""Libraries by one word: the one that ships, and Pfam-A."""
+"""Where libraries are: the one that ships, and Pfam-A, which is downloaded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
+from omicsai.domains.built import BUILT
 from omicsai.errors import ToolError
 from omicsai.fetch import fetch
 
-__all__ = ["BUILTIN", "PFAM", "LibraryFiles", "builtin_files", "find_library"]
+__all__ = [
+    "LibraryFiles",
+    "builtin_files",
+    "builtin_table",
+    "pfam_files",
+]
 
-BUILTIN = "builtin"
-PFAM = "pfam"
 DATA = Path(__file__).parent / "data"
 PFAM_FILES = ("Pfam-A.hmm.gz", "Pfam-A.hmm.dat.gz")
 CHECKSUMS = "md5_checksums"
@@ -25,46 +31,39 @@ class LibraryFiles:
     clans: Path | None = None
 
 
-def find_library(
-    word: str, *, folder: Path | str, url: str, release: str
-) -> LibraryFiles:
-    """Turn the configuration's word for a library into files.
-
-    Parameters
-    ----------
-    word
-        ``builtin``, ``pfam``, or the path of a HMMER3 library.
-    folder
-        Where Pfam is downloaded to, once for each release.
-    url
-        Folder of all Pfam releases.
-    release
-        Release of Pfam, for example ``37.4``.
-
-    Returns
-    -------
-    LibraryFiles
-        With the clans that come with the library.
-
-    Raises
-    ------
-    ToolError
-        If Pfam cannot be downloaded as its checksums say.
-    """
-    if word == BUILTIN:
-        return builtin_files()
-    if word == PFAM:
-        return _pfam(Path(folder) / f"Pfam{release}", f"{url.rstrip('/')}/Pfam{release}")
-    return LibraryFiles(Path(word))
-
-
 def builtin_files() -> LibraryFiles:
     """Files of the library that ships with the package."""
     return LibraryFiles(DATA / "omicsai.hmm.gz", DATA / "omicsai.clans.tsv")
 
 
-def _pfam(folder: Path, url: str) -> LibraryFiles:
-    """Download profiles and clans of a release, each checked against its MD5."""
+def builtin_table() -> pd.DataFrame:
+    """Read what each profile of the shipped library stands for: the `BUILT` table."""
+    return BUILT.read(DATA / "omicsai.tsv")
+
+
+def pfam_files(folder: Path | str, *, url: str, release: str) -> LibraryFiles:
+    """Download profiles and clans of a release of Pfam-A, each checked by its MD5.
+
+    Parameters
+    ----------
+    folder
+        Where they go, once for each release; a download that stopped is resumed.
+    url
+        Folder of all Pfam releases.
+    release
+        For example ``"37.4"``.
+
+    Returns
+    -------
+    LibraryFiles
+        ``Pfam-A.hmm.gz`` and ``Pfam-A.hmm.dat.gz``, which tells clans and nested domains.
+
+    Raises
+    ------
+    ToolError
+        If a file cannot be downloaded as the release's checksums say.
+    """
+    folder, url = Path(folder) / f"Pfam{release}", f"{url.rstrip('/')}/Pfam{release}"
     listed = fetch(f"{url}/{CHECKSUMS}", folder / CHECKSUMS)
     sums = {}
     for line in listed.read_text(encoding="utf-8").splitlines():

@@ -136,9 +136,7 @@ def search_domains(
     shards = _shard_numbers(content_lengths, known, library)
     options = _options(cutoff, evalue, z)
     found = [hits]
-    for shard, new in _search_unseen(
-        sequences, wanted, shards, library, options, threads
-    ):
+    for shard, new in _search_unseen(sequences, wanted, shards, library, options, threads):
         if shelf:
             shelf.append(shard, new)
         new["sequence"] = np.array([wanted[digest] for digest in shard])[new["sequence"]]
@@ -276,7 +274,7 @@ def _search(
 
 
 def _rows(hits: Any, profile: int) -> NDArray:
-    """Reported hits of one profile, in HMMER's order."""
+    """Take the reported hits of one profile, in HMMER's order."""
     rows = []
     accuracies = iter(_accuracies(hits) if len(hits.reported) else [])
     for hit in hits.reported:
@@ -313,11 +311,13 @@ def _table(
     library: Library,
     z: int,
 ) -> pd.DataFrame:
-    """The `DOMAINS` table of all records from the hits of their contents."""
+    """Make the `DOMAINS` table of all records from the hits of their contents."""
     if not len(hits):
         return DOMAINS.frame([])
     names = np.array([p.name for p in library.profiles], object)
-    reported = np.bincount(hits["sequence"][hits["domain"] <= 1], minlength=numbers.max() + 1)
+    reported = np.bincount(
+        hits["sequence"][hits["domain"] <= 1], minlength=numbers.max() + 1
+    )
     hits = hits[hits["domain"] > 0]
     order = np.lexsort(
         (hits["domain"], names[hits["profile"]].astype(str), hits["end"], hits["start"],
@@ -334,7 +334,7 @@ def _table(
     length = np.array([p.length for p in library.profiles])[profile]
     columns = {
         name: hits[name].astype(float if hits[name].dtype.kind == "f" else int)
-        for name in HIT.names
+        for name in HIT.fields or ()
         if name in DOMAINS.names
     }
     return DOMAINS.frame(
