@@ -12,6 +12,7 @@ from omicsai.domains import (
     architecture_distances,
     builtin_files,
     builtin_table,
+    nearest_architectures,
     nearest_neighbours,
     profile_distances,
     profile_vectors,
@@ -87,6 +88,15 @@ def test_order_counts_for_alignments_and_not_for_sets():
     assert sets[0, 3] == pytest.approx((1 - 2 / 4) / 2)
     part = architecture_distances(*told(rows[:1]), others=told(rows[1:]))
     np.testing.assert_allclose(part, aligned[:1, 1:])
+
+
+def test_the_nearest_architecture_of_each():
+    rows = [["A"], ["A", "C"], ["D"], ["B"]]
+    names, clans = told(rows)
+    counts = pd.DataFrame({"architecture": names, "clans": clans})
+    told_ = nearest_architectures(counts)
+    assert list(told_["nearest"]) == ["A, C", "A", "", "A"]
+    np.testing.assert_allclose(told_["nearest_distance"], [1 / 3, 1 / 3, np.nan, 0.5])
 
 
 def test_profile_vectors_take_the_best_score_and_have_length_one():

@@ -363,7 +363,7 @@ def test_architectures_are_counted_with_their_members():
     counts = count_architectures(domain_architectures(table, records))
     assert counts.to_dict("list") == {
         "architecture": ["A", "B, X"], "proteins": [2, 1], "fraction": [0.5, 0.25],
-        "members": ["p q", "r"],
+        "members": ["p q", "r"], "clans": ["A", "B, X"],
     }  # fmt: skip
     lines = [line.rstrip("\n").split("\t") for line in presence(table, "pqrs")]
     assert lines == [

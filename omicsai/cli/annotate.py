@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         count_architectures,
         domain_architectures,
         go_terms,
+        nearest_architectures,
         open_library,
         presence,
         read_clans,
@@ -83,9 +84,8 @@ def run(arguments: argparse.Namespace) -> None:
     out = arguments.out
     DOMAINS.write(domains, out / "domains.tsv")
     ARCHITECTURES.write(architectures, out / "architectures.tsv")
-    ARCHITECTURE_COUNTS.write(
-        count_architectures(architectures), out / "architecture_counts.tsv"
-    )
+    counts = nearest_architectures(count_architectures(architectures))
+    ARCHITECTURE_COUNTS.write(counts, out / "architecture_counts.tsv")
     GO_TERMS.write(go_terms(domains, mapping), out / "go_terms.tsv")
     write_lines(out / "presence.tsv.gz", presence(domains, architectures["id"]))
     write_domtblout(domains, library, out / "domains.domtblout")

@@ -6,11 +6,13 @@ from omicsai.domains.architectures import (
     count_architectures,
     domain_architectures,
     presence,
+    read_architectures,
 )
 from omicsai.domains.clans import Clans, read_clans
 from omicsai.domains.distance import (
     architecture_distances,
     distance_blocks,
+    nearest_architectures,
     nearest_neighbours,
     profile_distances,
     profile_vectors,
@@ -45,12 +47,14 @@ __all__ = [
     "distance_blocks",
     "domain_architectures",
     "go_terms",
+    "nearest_architectures",
     "nearest_neighbours",
     "open_library",
     "pfam_files",
     "presence",
     "profile_distances",
     "profile_vectors",
+    "read_architectures",
     "read_clans",
     "read_go",
     "read_profiles",

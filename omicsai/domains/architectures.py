@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -17,6 +19,7 @@ __all__ = [
     "count_architectures",
     "domain_architectures",
     "presence",
+    "read_architectures",
 ]
 
 SEPARATOR = ", "
@@ -31,7 +34,6 @@ ARCHITECTURES = Table(
             "clans",
             "text",
             "the same in clans, a family without clan as itself",
-            optional=True,
         ),
     ),
 )
@@ -42,6 +44,11 @@ ARCHITECTURE_COUNTS = Table(
         Column("proteins", "integer", "proteins with this architecture"),
         Column("fraction", "number", "their share of all proteins"),
         Column("members", "text", "their ids, joined by blanks"),
+        Column("clans", "text", "the same in clans"),
+        Column(
+            "nearest", "text", "most similar other architecture by alignment", optional=True
+        ),
+        Column("nearest_distance", "number", "its distance, 0 to 1", optional=True),
     ),
 )
 
@@ -89,6 +96,27 @@ def _told(rows: pd.DataFrame) -> tuple[list[str], list[str], int]:
     return names, clans, covered
 
 
+def read_architectures(*paths: Path | str) -> dict[str, str]:
+    """Read the architecture of each protein of one or several batches.
+
+    Parameters
+    ----------
+    paths
+        ``architectures.tsv`` of `omicsai annotate`.
+
+    Returns
+    -------
+    dict of str to str
+        Architecture by id, empty for a protein without a domain.
+    """
+    tables = [ARCHITECTURES.read(path) for path in paths]
+    return {
+        key: architecture
+        for table in tables
+        for key, architecture in zip(table["id"], table["architecture"], strict=True)
+    }
+
+
 def count_architectures(architectures: pd.DataFrame) -> pd.DataFrame:
     """Count each architecture, commonest first, then by name.
 
@@ -105,6 +133,7 @@ def count_architectures(architectures: pd.DataFrame) -> pd.DataFrame:
             "proteins": len(members),
             "fraction": len(members) / total,
             "members": " ".join(members["id"]),
+            "clans": members["clans"].iloc[0],
         }
         for name, members in named.groupby("architecture", sort=True)
     ]

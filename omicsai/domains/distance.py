@@ -32,13 +32,14 @@ from omicsai.domains.architectures import SEPARATOR
 __all__ = [
     "architecture_distances",
     "distance_blocks",
+    "nearest_architectures",
     "nearest_neighbours",
     "profile_distances",
     "profile_vectors",
 ]
 
 Kind = Literal["alignment", "sets"]
-CLAN_WORTH = 0.5
+FAMILY_WORTH = 2  # of a match, in halves; one of the same clan is worth 1
 EQUAL = 1e-12  # cosines this near to 1 are 1: rounding, which the angle would magnify
 BLOCK = 1000
 
@@ -185,6 +186,34 @@ def architecture_distances(
     return _alignment(left, right)
 
 
+def nearest_architectures(counts: pd.DataFrame) -> pd.DataFrame:
+    """Find the most similar other architecture of each, by alignment.
+
+    Parameters
+    ----------
+    counts
+        The `ARCHITECTURE_COUNTS` table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows with ``nearest`` and ``nearest_distance``; of equally near ones the
+        commoner, and none where no other shares a clan.
+    """
+    names, clans = list(counts["architecture"]), list(counts["clans"])
+    nearest, distance = [], []
+    for start in range(0, len(names), BLOCK):
+        rows = slice(start, start + BLOCK)
+        block = architecture_distances(names[rows], clans[rows], others=(names, clans))
+        own = np.arange(len(block))
+        block[own, start + own] = 1.0
+        best = block.argmin(axis=1)
+        near = block[own, best]
+        nearest += [names[j] if d < 1 else "" for j, d in zip(best, near, strict=True)]
+        distance += [d if d < 1 else np.nan for d in near]
+    return counts.assign(nearest=nearest, nearest_distance=distance)
+
+
 def _coded(texts: Sequence[str], codes: dict[str, int]) -> list[list[int]]:
     return [
         [codes.setdefault(word, len(codes)) for word in text.split(SEPARATOR)]
@@ -214,16 +243,16 @@ def _alignment(
 ) -> NDArray[np.float64]:
     """Align each architecture on the left with all on the right at once."""
     lengths = np.array([len(row) for row in right[0]])
-    longest = lengths.max(initial=0)
+    longest = lengths.max(initial=1)
     families, clans = (
-        np.array([row + [-1] * (longest - len(row)) for row in rows]).reshape(-1, longest)
+        np.array([row + [-1] * (longest - len(row)) for row in rows]).T.copy()
         for rows in right
     )
     distances = np.empty((len(left[0]), len(lengths)))
     for i, (names, groups) in enumerate(zip(*left, strict=True)):
-        worth = np.zeros((longest + 1, len(lengths)))
+        worth = np.zeros((longest + 1, len(lengths)), np.int16)
         for name, group in zip(names, groups, strict=True):
-            match = np.where(families == name, 1.0, CLAN_WORTH * (clans == group)).T
+            match = np.where(families == name, np.int16(FAMILY_WORTH), clans == group)
             above, worth = worth, np.zeros_like(worth)
             for j in range(longest):
                 worth[j + 1] = np.maximum(
@@ -231,6 +260,6 @@ def _alignment(
                 )
         both = len(names) + lengths
         distances[i] = 1 - np.divide(
-            2 * worth[-1], both, out=np.ones(len(lengths)), where=both > 0
+            worth[-1], both, out=np.ones(len(lengths)), where=both > 0
         )
     return distances
