@@ -35,16 +35,16 @@ LINK_EVALUE = 1e-10  # two members are of one subfamily if phmmer says so over m
 LINK_COVERAGE = 0.6
 MEMBER_COVERAGE = 0.7  # share of the profile that a recruited member must match
 LEAD = 1.2  # its score over that of the best other family of the clan
-LEAST_MEMBERS = 3
 MOST_NAMED = 60  # members by name that a family is grouped from
-MOST_ALIGNED = 60
+LEAST_ALIGNED, MOST_ALIGNED = 3, 60
 HELD_OUT = 5  # one member in five is held out
-ROUNDS = 2
 LEAST_GATHERING = 25.0
+LIKELY = 0.4  # of the typical score makes a whole match of another name no decoy
+PASSED_OVER = 2  # highest decoys
 PLACE = 0.25  # of the threshold between best decoy and the held-out members
 UNNAMED = re.compile(
     r"^$|hypothetical|uncharacteri[sz]ed|unnamed|unknown|predicted protein|genomic dna"
-    r"|supercontig|^putative protein",
+    r"|supercontig|^putative protein|conserved|trna synthetase,? class|aminoacyl-trna",
     re.IGNORECASE,
 )
 
@@ -105,7 +105,7 @@ def build_library(
     Returns
     -------
     BuiltLibrary
-        One profile per subfamily of at least three members; the same for the same input.
+        One profile per subfamily of enough members; the same for the same input.
 
     Raises
     ------
@@ -113,22 +113,20 @@ def build_library(
         If an expression is none, or no family has members enough.
     """
     named = _named(products, families)
+    least = dict(zip(families["family"], families["least"], strict=True))
     groups = [
         group
         for family in families["family"]
-        for group in _subfamilies(family, named[family], sequences)
+        for group in _subfamilies(family, named[family], sequences, least[family])
     ]
     if not groups:
-        raise InputError("no family has three related members: check the expressions")
+        raise InputError("no family has enough related members: check the expressions")
     taken = {i: family for family, indices in named.items() for i in indices}
+    logger.info("recruiting with %d profiles", len(groups))
+    hits = _best_hits(sequences, _model(groups, sequences), threads)
+    _recruit(groups, hits, products, taken)
     profiles = _model(groups, sequences)
-    for number in range(ROUNDS):
-        logger.info(
-            "recruiting, round %d of %d, %d profiles", number + 1, ROUNDS, len(groups)
-        )
-        hits = _best_hits(sequences, profiles, threads)
-        _recruit(groups, hits, products, taken)
-        profiles = _model(groups, sequences)
+    logger.info("setting thresholds")
     hits = _best_hits(sequences, profiles, threads)
     built = _calibrate(groups, profiles, hits, families, sequences, products, taken)
     members = {
@@ -158,13 +156,13 @@ def _named(products: Sequence[str], families: pd.DataFrame) -> dict[str, list[in
 
 
 def _subfamilies(
-    family: str, indices: list[int], sequences: Sequence[Record]
+    family: str, indices: list[int], sequences: Sequence[Record], least: int
 ) -> list[_Group]:
     """Group related members: connected components of phmmer hits, largest first."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    if len(indices) < LEAST_MEMBERS:
+    if len(indices) < least:
         logger.warning("family '%s' has %d members: left out", family, len(indices))
         return []
     # evenly through the file, because neighbours come from one organism
@@ -176,7 +174,7 @@ def _subfamilies(
     _, labels = connected_components(graph, directed=False)
     sizes = np.bincount(labels)
     order = sorted(range(len(sizes)), key=lambda k: (-sizes[k], list(labels).index(k)))
-    kept = [k for k in order if sizes[k] >= LEAST_MEMBERS]
+    kept = [k for k in order if sizes[k] >= least]
     return [
         _Group(
             family if len(kept) == 1 else f"{family}_{number}",
@@ -224,7 +222,7 @@ def _held_out(record: Record) -> bool:
 def _aligned(group: _Group, sequences: Sequence[Record]) -> list[int]:
     """Members to build from: not held out, of typical length, named ones first."""
     usable = [i for i in group.members if not _held_out(sequences[i])]
-    if len(usable) < LEAST_MEMBERS:
+    if len(usable) < LEAST_ALIGNED:
         usable = group.members
     middle = np.median([len(sequences[i]) for i in usable])
     typical = [i for i in usable if 0.7 * middle <= len(sequences[i]) <= 1.4 * middle]
@@ -254,7 +252,7 @@ def _best_hits(
 ) -> pd.DataFrame:
     """One row per protein and profile: sequence score and share of the profile matched."""
     numbered = [Record(str(i), record.residues) for i, record in enumerate(sequences)]
-    found = search_domains(numbered, profiles, cutoff="evalue", evalue=1.0, threads=threads)
+    found = search_domains(numbered, profiles, cutoff="evalue", evalue=1e-3, threads=threads)
     found["matched"] = (found["profile_end"] - found["profile_start"] + 1) / found[
         "profile_length"
     ]
@@ -300,9 +298,10 @@ def _calibrate(
 ) -> pd.DataFrame:
     """Set gathering thresholds and tell about them.
 
-    Decoys are proteins that are named as something else or were recruited by a family of
-    another clan. Clan mates are left to competition, and unnamed proteins that no family
-    clearly explains count for neither side.
+    Decoys are proteins of families of other clans, and proteins that are named as
+    something else, unless they match as members do: product names are wrong or too vague
+    now and then, which is also why the few highest decoys are passed over. Clan mates are
+    left to competition, and unnamed proteins count for neither side.
     """
     facts = families.set_index("family")
     clans = facts["clan"].to_dict()
@@ -311,18 +310,27 @@ def _calibrate(
     for group, profile in zip(groups, profiles, strict=True):
         mine = hits[hits["profile"] == group.name]
         score = dict(zip(mine["protein"], mine["score"], strict=True))
-        decoys = [
-            value
-            for protein, value in score.items()
-            if _is_decoy(protein, group.family, owner, clans, products)
+        typical = float(np.median([score.get(i, 0.0) for i in group.members]))
+        likely = mine[
+            (mine["matched"] >= MEMBER_COVERAGE) & (mine["score"] >= LIKELY * typical)
         ]
+        unsure = set(likely["protein"]) - owner.keys()
+        decoys = sorted(
+            (
+                value
+                for protein, value in score.items()
+                if protein not in unsure
+                and _is_decoy(protein, group.family, owner, clans, products)
+            ),
+            reverse=True,
+        )
         built_from = set(_aligned(group, sequences))
         held_out = [
             score.get(i, 0.0)
             for i in group.members
             if i not in built_from and _held_out(sequences[i])
         ]
-        decoy = max(decoys, default=0.0)
+        decoy = decoys[PASSED_OVER] if len(decoys) > PASSED_OVER else 0.0
         own = held_out or [score.get(i, 0.0) for i in group.members]
         low = max(float(np.quantile(own, 0.05)), decoy)
         threshold = round(max(LEAST_GATHERING, decoy + (low - decoy) * PLACE), 1)
@@ -340,7 +348,7 @@ def _calibrate(
                 "held_out": len(held_out),
                 "length": profile.M,
                 "gathering": threshold,
-                "best_decoy": decoy,
+                "decoy": decoy,
                 "held_out_found": (
                     np.mean([s >= threshold for s in held_out]) if held_out else np.nan
                 ),

@@ -15,6 +15,7 @@ FAMILIES = Table(
         Column("description", "text", "written into the profiles"),
         Column("include", "text", "regular expression that product names must match"),
         Column("exclude", "text", "regular expression that they must not match"),
+        Column("least", "integer", "named members that a subfamily needs"),
     ),
 )
 BUILT = Table(
@@ -30,7 +31,7 @@ BUILT = Table(
         Column("held_out", "integer", "members kept out for the threshold"),
         Column("length", "integer", "match positions"),
         Column("gathering", "number", "gathering threshold, bits"),
-        Column("best_decoy", "number", "highest score of a protein that is something else"),
+        Column("decoy", "number", "third highest score of a protein of another kind"),
         Column("held_out_found", "number", "share of held-out members at the threshold"),
     ),
 )

@@ -57,12 +57,12 @@ TRUTH = Table(
 )
 ARCHITECTURES_PER_CLASS = 14
 NOVEL_FAMILIES = 6
-LONGEST_ACCESSORY = 260
+LONGEST_ACCESSORY = 200
 NOVEL_LENGTH = (260, 500)
 LINKER_LENGTH = (6, 25)
 LINKER_SPREAD = 0.35  # composition of linkers strays about this far
-SHARPNESS = 0.6  # of profiles when sampled: families of a class are strangers to a split
-DEPTH = (0.3, 0.9)
+SHARPNESS = 1.5  # of profiles when sampled; families stay strangers to a split at 30 %
+DEPTH = (0.1, 0.5)
 LINKER_TIME = 2.0  # linkers diverge this many times faster than domains
 UNKNOWN_FRACTION = 0.05
 NEW_SHARE = 0.15

@@ -134,8 +134,8 @@ def profile_family(
     emissions
         (L, 20) emission probabilities of the match states, in the order of `AMINO_ACIDS`.
     sharpness
-        Share of the profile in what roots are drawn from; the rest is background. Two
-        roots of one profile are the less alike the smaller it is.
+        Power that emissions are raised to before roots are drawn from them: 1 is the
+        profile itself, above it two roots are more alike.
 
     Returns
     -------
@@ -144,12 +144,12 @@ def profile_family(
         equilibrium, and rates by conservation: the more a position's emissions say, the
         slower it evolves.
     """
-    p = sharpness * emissions + (1 - sharpness) * background()
+    p = emissions**sharpness
     p = p / p.sum(axis=1, keepdims=True)
     steps = p.cumsum(axis=1)
     root = (steps < rng.random(len(p))[:, None] * steps[:, -1:]).sum(axis=1)
     equilibrium = p.mean(axis=0)
-    information = (p * np.log(p / background())).sum(axis=1)
+    information = (p * np.log(p.clip(1e-9) / background())).sum(axis=1)
     ranks = np.argsort(np.argsort(-information, kind="stable"), kind="stable")
     return Family(
         root=root,
