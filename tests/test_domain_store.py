@@ -15,6 +15,7 @@ import pytest
 
 from omicsai.domains import (
     builtin_files,
+    builtin_table,
     open_library,
     read_clans,
     read_go,
@@ -31,9 +32,12 @@ from omicsai.sequences import Sequence, SequenceFile, write_fasta
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
-    """A small library as a file: every sixth profile that ships."""
+    """A small library as a file: three amino acids and some common families."""
     path = tmp_path_factory.mktemp("library") / "few.hmm"
-    write_profiles(read_profiles(builtin_files().profiles)[::6], path)
+    about = builtin_table().set_index("profile")["class"]
+    profiles = read_profiles(builtin_files().profiles)
+    chosen = [p for p in profiles if about[p.name] in ("Ala", "Leu", "Val")]
+    write_profiles(chosen + [p for p in profiles if not about[p.name]][::8], path)
     return path
 
 

@@ -252,7 +252,9 @@ def _best_hits(
 ) -> pd.DataFrame:
     """One row per protein and profile: sequence score and share of the profile matched."""
     numbered = [Record(str(i), record.residues) for i, record in enumerate(sequences)]
-    found = search_domains(numbered, profiles, cutoff="evalue", evalue=1e-3, threads=threads)
+    found = search_domains(
+        numbered, profiles, cutoff="evalue", evalue=1e-3, threads=threads
+    )
     found["matched"] = (found["profile_end"] - found["profile_start"] + 1) / found[
         "profile_length"
     ]

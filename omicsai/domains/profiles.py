@@ -175,14 +175,12 @@ def _require_file(path: Path) -> None:
 
 def _read(path: Path) -> Iterator[HMM]:
     """Read and check one profile after another."""
-    from pyhmmer.plan7 import HMMFile
-
     _require_file(path)
     seen: set[str] = set()
     last = "at its start"
     try:
-        with _open(path) as source, HMMFile(source, db=False) as stream:
-            for profile in stream:
+        with open_binary(path) as stream:
+            for profile in _profiles(io.BufferedReader(stream)):  # type: ignore[type-var]
                 last = f"after profile '{profile.name}'"
                 _check(profile, path, seen)
                 yield profile
@@ -197,9 +195,26 @@ def _read(path: Path) -> Iterator[HMM]:
         raise InputError(f"{path} holds no profile: expected HMMER3 profiles")
 
 
-def _open(path: Path) -> Any:
-    stream = open_binary(path)
-    return io.BufferedReader(stream) if isinstance(stream, gzip.GzipFile) else stream
+def _profiles(stream: io.BufferedReader) -> Iterator[HMM]:
+    """Profiles of a text or a pressed library.
+
+    HMMER takes the version of the first profile of a text for that of all, so each profile
+    is given to it as a file of its own.
+    """
+    from pyhmmer.plan7 import HMMFile
+
+    if not stream.peek(5).startswith(b"HMMER"):
+        with HMMFile(stream, db=False) as binary:
+            yield from binary
+        return
+    record: list[bytes] = []
+    for line in stream:
+        record.append(line)
+        if line.startswith(b"//"):
+            yield from HMMFile(io.BytesIO(b"".join(record)), db=False)
+            record = []
+    if b"".join(record).strip():
+        yield from HMMFile(io.BytesIO(b"".join(record)), db=False)
 
 
 def _check(profile: HMM, path: Path, seen: set[str]) -> None:
