@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from omicsai.domains import (
     read_profiles,
     search_domains,
     write_domtblout,
+    write_gff3,
     write_profiles,
 )
 from omicsai.domains import search as search_module
@@ -124,6 +126,18 @@ def test_domtblout_is_read_back_by_another_parser(whole, few, tmp_path):
         assert (hsp.hit_start + 1, hsp.hit_end) == (row.profile_start, row.profile_end)
         assert (hsp.query_start + 1, hsp.query_end) == (row.start, row.end)
         assert hsp.acc_avg == pytest.approx(row.accuracy, abs=0.006)
+
+
+@pytest.mark.skipif(shutil.which("gt") is None, reason="GenomeTools is not installed")
+def test_the_gff3_is_valid_to_genometools(whole, proteins, tmp_path):
+    odd = [Sequence(f"sp|P{i:05d}|a;b=c%&,d", p.residues) for i, p in enumerate(proteins)]
+    names = dict(zip([p.id for p in proteins], [p.id for p in odd], strict=True))
+    table = whole.assign(id=whole["id"].map(names), kept=False, clan="CL0001")
+    write_gff3(table, odd, tmp_path / "a.gff3")
+    done = subprocess.run(
+        ["gt", "gff3validator", tmp_path / "a.gff3"], capture_output=True, text=True
+    )
+    assert "input is valid GFF3" in done.stdout, done.stderr
 
 
 def test_completeness_tells_which_end_is_missing(few):

@@ -19,6 +19,7 @@ from omicsai.domains import (
     domain_architectures,
     open_library,
     presence,
+    read_clans,
     read_profiles,
     resolve_overlaps,
     search_domains,
@@ -251,6 +252,28 @@ def test_the_e_coli_proteome_has_its_988_domains(shared):
     found = search_domains(read_sequences(proteome), profiles, threads=2)
     assert len(profiles) == 280
     assert (len(found), found["id"].nunique()) == (988, 702)
+    clans = read_clans(shared / "data/domains/Pfam-A.clans.tsv")
+    resolved = resolve_overlaps(found, clans)
+    assert list(resolved["kept"]) == _as_pfam_scan(found, clans)
+    assert 0 < (~resolved["kept"].astype(bool)).sum() < 200
+
+
+def _as_pfam_scan(found, clans):
+    """Pfam's rule, told as plainly as it can be: best first, each against all kept."""
+    kept = []
+    for row in found.sort_values(["evalue", "score"], ascending=[True, False]).itertuples():
+        mine = clans.clan(row.profile, row.accession)
+        if not any(
+            mine
+            and other.id == row.id
+            and clans.clan(other.profile, other.accession) == mine
+            and other.start <= row.end
+            and row.start <= other.end
+            for other in kept
+        ):
+            kept.append(row)
+    winners = {row.Index for row in kept}
+    return [i in winners for i in found.index]
 
 
 # --- architectures ---------------------------------------------------------------------

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Cutoff = Literal["gathering", "trusted", "noise", "evalue"]
-PRESSED = ("h3m", "h3i", "h3f", "h3p")
+PRESSED_LENGTH = 400  # of the target that pressed profiles are made for, as hmmpress does
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,8 @@ def open_library(
         return Library(tuple(map(_facts, models)), models, digest)
     folder = Path(cache) / f"profiles-{digest[:16]}"
     if not folder.is_dir():
-        from pyhmmer import hmmpress
-
         with atomic_folder(folder) as temporary:
-            hmmpress(_read(path), temporary / "library")
+            _press(_read(path), temporary / "library")
     pressed = Library((), folder / "library", digest)
     return Library(tuple(map(_facts, pressed)), folder / "library", digest)
 
@@ -179,8 +177,9 @@ def _read(path: Path) -> Iterator[HMM]:
     seen: set[str] = set()
     last = "at its start"
     try:
-        with open_binary(path) as stream:
-            for profile in _profiles(io.BufferedReader(stream)):  # type: ignore[type-var]
+        stream: Any = open_binary(path)
+        with stream:
+            for profile in _profiles(io.BufferedReader(stream)):
                 last = f"after profile '{profile.name}'"
                 _check(profile, path, seen)
                 yield profile
@@ -228,6 +227,33 @@ def _check(profile: HMM, path: Path, seen: set[str]) -> None:
             f"{path} names the profile '{profile.name}' twice: keep one of them"
         )
     seen.add(profile.name)
+
+
+def _press(profiles: Iterable[HMM], base: Path) -> None:
+    """Write the four files of a pressed library.
+
+    As ``pyhmmer.hmmpress``, which names its own path inside the index: here the bytes are
+    the same wherever they are written.
+    """
+    from pyhmmer.easel import SSIWriter
+    from pyhmmer.plan7 import Background
+
+    with (
+        base.with_suffix(".h3m").open("wb") as models,
+        base.with_suffix(".h3f").open("wb") as filters,
+        base.with_suffix(".h3p").open("wb") as optimized,
+        SSIWriter(base.with_suffix(".h3i")) as index,
+    ):
+        file = index.add_file("library", format=0)
+        for profile in profiles:
+            background = Background(profile.alphabet)
+            ready = profile.to_profile(background, L=PRESSED_LENGTH).to_optimized()
+            ready.offsets.model = models.tell()
+            ready.offsets.filter = filters.tell()
+            ready.offsets.profile = optimized.tell()
+            index.add_key(profile.name, file, ready.offsets.model, 0, 0)
+            profile.write(models, binary=True)
+            ready.write(filters, optimized)
 
 
 def _facts(model: Any) -> Profile:
