@@ -39,6 +39,7 @@ MOST_NAMED = 60  # members by name that a family is grouped from
 LEAST_ALIGNED, MOST_ALIGNED = 3, 60
 HELD_OUT = 5  # one member in five is held out
 LEAST_GATHERING = 25.0
+LEAST_FOUND = 0.5  # share of held-out members that a profile must find to be kept
 LIKELY = 0.4  # of the typical score makes a whole match of another name no decoy
 PASSED_OVER = 2  # highest decoys
 PLACE = 0.25  # of the threshold between best decoy and the held-out members
@@ -105,7 +106,8 @@ def build_library(
     Returns
     -------
     BuiltLibrary
-        One profile per subfamily of enough members; the same for the same input.
+        One profile per subfamily of enough members that its threshold can tell from
+        decoys; the same for the same input.
 
     Raises
     ------
@@ -129,11 +131,16 @@ def build_library(
     logger.info("setting thresholds")
     hits = _best_hits(sequences, profiles, threads)
     built = _calibrate(groups, profiles, hits, families, sequences, products, taken)
+    useful = ~(built["held_out_found"] < LEAST_FOUND).to_numpy()
+    for name in built["profile"][~useful]:
+        logger.warning("profile '%s' cannot be told from decoys: left out", name)
     members = {
         group.name: [sequences[i].id for i in _aligned(group, sequences)]
-        for group in groups
+        for group, good in zip(groups, useful, strict=True)
+        if good
     }
-    return BuiltLibrary(profiles, built, members)
+    kept = [profile for profile, good in zip(profiles, useful, strict=True) if good]
+    return BuiltLibrary(kept, built[useful].reset_index(drop=True), members)
 
 
 def _named(products: Sequence[str], families: pd.DataFrame) -> dict[str, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from omicsai.cli.build_profiles import product_name
 from omicsai.domains import (
     DOMAINS,
     builtin_files,
@@ -27,6 +29,7 @@ from omicsai.domains import (
     resolve_overlaps,
     search_domains,
 )
+from omicsai.domains.build import UNNAMED
 from omicsai.homology.mmseqs import run_mmseqs
 from omicsai.sequences import Sequence, SequenceFile, canonical, parse_fasta, write_fasta
 
@@ -178,6 +181,60 @@ def test_the_shipped_library_names_the_amino_acid_of_synthetases(shared):
     by_acid = right.groupby(right.index.map(truth)).mean()
     print(by_acid.to_string())
     assert right.mean() >= 0.97
+
+
+def test_the_shipped_synthetases_leave_other_proteins_alone(shared):
+    """False hits per 1,000 named proteins that are no synthetase, in the whole corpus."""
+    corpus = shared / "data/proteins/corpus_dev_90k.fasta.xz"
+    related = re.compile(r"tRNA.*(synthetase|synthase|ligase)", re.IGNORECASE)
+    told = {
+        raw.id: product_name(raw.header) for raw in parse_fasta(corpus)
+    }  # fmt: skip
+    named = {key: name for key, name in told.items() if not UNNAMED.search(name)}
+    unrelated = {key for key, name in named.items() if not related.search(name)}
+    files = builtin_files()
+    found = search_domains(SequenceFile(corpus), open_library(files.profiles), threads=2)
+    found = resolve_overlaps(found, read_clans(files.clans))
+    about = builtin_table().set_index("profile")
+    found = found[found["kept"].astype(bool)].assign(
+        family=found["profile"].map(about["family"]),
+        aa=found["profile"].map(about["class"]),
+    )
+    core = found[found["aa"] != ""].drop_duplicates(["id", "family"])
+    wrong = core[core["id"].isin(unrelated)]
+    for row in wrong.itertuples():
+        print(row.family, f"{row.sequence_score:.0f}", told[row.id][:80])
+    rates = 1000 * wrong["family"].value_counts() / len(unrelated)
+    every = 1000 * core[~core["id"].isin(named)]["family"].value_counts() / len(told)
+    print(f"{len(unrelated)} unrelated proteins; false hits per 1,000:", rates.to_dict())
+    print("hits on unnamed proteins per 1,000, most of them right:", every.to_dict())
+    assert rates.max() <= 0.5
+
+
+def test_nothing_was_built_from_the_synthetases_that_test_it(shared, tmp_path):
+    """No protein behind a profile is 90 % identical to one of the 548."""
+    members = {
+        line.split("\t")[1]
+        for line in (builtin_files().profiles.parent / "omicsai.members.tsv")
+        .read_text()
+        .splitlines()[1:]
+    }
+    corpus = SequenceFile(shared / "data/proteins/corpus_dev_90k.fasta.xz")
+    built = [record for record in corpus if record.id in members]
+    assert len(built) == len(members)
+    write_fasta(built, tmp_path / "built.fasta")
+    run_mmseqs(
+        "easy-search", shared / "data/domains/aars/aars_sequences.fasta",
+        tmp_path / "built.fasta", tmp_path / "hits.tsv", tmp_path / "tmp", "-s", 7.5,
+        "--max-seqs", 1000, "--format-output", "query,target,fident,qcov,tcov",
+        threads=2,
+    )  # fmt: skip
+    hits = pd.read_csv(
+        tmp_path / "hits.tsv", sep="\t", names=["query", "target", "identity", "q", "t"]
+    )
+    whole = hits[np.maximum(hits["q"], hits["t"]) >= 0.5]
+    print("largest identity over half of either:", whole["identity"].max())
+    assert whole["identity"].max() < 0.9
 
 
 def test_profile_vectors_find_superfamilies(shared, tmp_path):
