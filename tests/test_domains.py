@@ -52,7 +52,7 @@ def library():
 
 @pytest.fixture(scope="module")
 def proteins(simulated):
-    return simulated.known[:60]
+    return simulated.known[:25]
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def test_a_label_is_wrong_exactly_where_the_truth_says_so(simulated):
     assert not truth["mislabelled"][truth["given_label"] == ""].any()
     assert differs.mean() == pytest.approx(0.2, abs=0.06)
     assert (truth["given_label"][truth["batch"] == "new"] == "").all()
-    classes = {"Ala", "Leu", "Val"}
+    classes = {"His", "Trp", "Tyr"}
     assert set(labelled["given_label"]) == set(labelled["true_label"]) == classes
     unknown = (truth["given_label"] == "") & (truth["batch"] == "known")
     assert 0 < unknown.sum() < 0.15 * len(simulated.known)

@@ -61,7 +61,7 @@ LONGEST_ACCESSORY = 200
 NOVEL_LENGTH = (260, 500)
 LINKER_LENGTH = (6, 25)
 LINKER_SPREAD = 0.35  # composition of linkers strays about this far
-SHARPNESS = 1.5  # of profiles when sampled; families stay strangers to a split at 30 %
+SHARPNESS = 1.7  # of profiles when sampled; most families stay strangers to a split at 30 %
 DEPTH = (0.1, 0.5)
 LINKER_TIME = 2.0  # linkers diverge this many times faster than domains
 UNKNOWN_FRACTION = 0.05
@@ -119,9 +119,8 @@ def simulate(
     rows = []
     for number in range(classes * ARCHITECTURES_PER_CLASS):
         name = names[number % classes]
-        core = synthetases[name][rng.integers(len(synthetases[name]))]
         chosen = rng.choice(len(accessories), rng.integers(3), replace=False)
-        models = [core, *(accessories[k] for k in chosen)]
+        models = [synthetases[name], *(accessories[k] for k in chosen)]
         domains = [_sampled(rng, models[i]) for i in rng.permutation(len(models))]
         size = int(rng.integers(family_size // 2, family_size * 3 // 2 + 1))
         for protein in _proteins(rng, domains, size):
@@ -165,22 +164,22 @@ def write_example(data: Simulated, folder: Path | str) -> None:
     TRUTH.write(data.truth, folder / FILES["truth"])
 
 
-def _profiles(classes: int) -> tuple[dict[str, list[HMM]], list[HMM], list[HMM]]:
-    """Profiles by amino acid; of short common families; of longer ones, to be novel."""
+def _profiles(classes: int) -> tuple[dict[str, HMM], list[HMM], list[HMM]]:
+    """Profile by amino acid; of short common families; of longer ones, to be novel."""
     models = {model.name: model for model in read_profiles(builtin_files().profiles)}
     about = builtin_table()
-    charged = about[about["class"] != ""]
+    charged = about[about["class"] != ""].sort_values("named", kind="stable")
+    largest = charged.drop_duplicates("class", keep="last")
     synthetases = {
-        name: [models[profile] for profile in rows["profile"]]
-        for name, rows in charged.groupby("class", sort=True)
+        row.aa: models[row.profile]
+        for row in largest.rename(columns={"class": "aa"}).itertuples()
     }
+    # the amino acids with short synthetases first: less to compute
+    names = sorted(synthetases, key=lambda name: (synthetases[name].M, name))[:classes]
     common = [models[profile] for profile in about["profile"][about["class"] == ""]]
-    # evenly through the alphabet, so that both classes of synthetases are there
-    places = np.linspace(0, len(synthetases) - 1, classes).round().astype(int)
-    names = [sorted(synthetases)[k] for k in places]
     low, high = NOVEL_LENGTH
     return (
-        {name: synthetases[name] for name in names},
+        {name: synthetases[name] for name in sorted(names)},
         [model for model in common if model.M < LONGEST_ACCESSORY],
         [model for model in common if low <= model.M < high],
     )
