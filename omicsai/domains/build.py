@@ -246,11 +246,17 @@ def _model(groups: list[_Group], sequences: Sequence[Record]) -> list[HMM]:
 
 
 def _align(residues: list[str]) -> list[str]:
-    """Multiple alignment by FAMSA (Deorowicz et al. 2016)."""
+    """Multiple alignment by FAMSA (Deorowicz et al. 2016).
+
+    Without its refinement, which does not give the same alignment each time (0.7.0).
+    """
     from pyfamsa import Aligner, Sequence
 
     rows = [Sequence(str(i).encode(), r.encode()) for i, r in enumerate(residues)]
-    aligned = {int(row.id): row.sequence.decode() for row in Aligner(threads=1).align(rows)}
+    aligned = {
+        int(row.id): row.sequence.decode()
+        for row in Aligner(threads=1, refine=False).align(rows)
+    }
     return [aligned[i] for i in range(len(residues))]
 
 
