@@ -71,7 +71,7 @@ def test_the_proteome_as_hmmer_finds_it_and_faster(shared, ecoli, tmp_path):
     shutil.copy(library, pressed)
     subprocess.run(["hmmpress", pressed], check=True, capture_output=True)
     rounds: dict[str, list[dict[str, float]]] = {}
-    for number in range(3):
+    for number in range(2):
         commands = {
             "omicsai": annotate(
                 ecoli, tmp_path / f"ours{number}", "--profiles", library,
