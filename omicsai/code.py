@@ -75,10 +75,10 @@ def _path(module: str) -> Path | None:
 
 
 def _files(module: str) -> list[Path]:
-    """Return the module's file; for a package also the data files it brings (templates)."""
+    """Return the module's file; for a package also the data files it brings."""
     path = _path(module)
     assert path is not None, module
     if path.name != "__init__.py":
         return [path]
-    data = path.parent.glob("templates/*")
+    data = [*path.parent.glob("templates/*"), *path.parent.glob("data/*")]
     return [path, *sorted(file for file in data if file.is_file())]

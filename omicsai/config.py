@@ -26,6 +26,7 @@ from omicsai.errors import ConfigError
 
 __all__ = ["Config", "Section", "options_from", "problem_text", "read_config"]
 
+BUILTIN, PFAM = "builtin", "pfam"  # profile libraries by one word
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 # repeated from `omicsai.robust`, which light commands must not load
@@ -63,7 +64,9 @@ class Section(BaseModel):
 class SimulateOptions(Section):
     """The simulated example."""
 
-    classes: int = Field(8, ge=2, le=26, description="number of protein classes")
+    classes: int = Field(
+        8, ge=2, le=20, description="number of amino acids, the classes of synthetases"
+    )
     family_size: int = Field(
         9, ge=4, le=1000, description="mean number of proteins in a family"
     )
@@ -121,13 +124,40 @@ class AnnotateOptions(Section):
     """Profile HMM search."""
 
     profiles: str = Field(
-        "example/profiles.hmm", description="HMMER3 profile library (.hmm)"
+        BUILTIN,
+        description="'builtin' (ships with omicsai), 'pfam' (downloaded once), or a HMMER3 "
+        "library (.hmm, .hmm.gz, .h3m)",
     )
     cutoff: Literal["gathering", "trusted", "noise", "evalue"] = Field(
         "gathering", description="the profiles' own thresholds, or an E-value"
     )
     evalue: float = Field(
         1e-3, gt=0, description="largest E-value, used with the cutoff 'evalue'"
+    )
+    z: Positive | None = Field(
+        None,
+        description="comparisons that E-values count; empty for the number of profiles",
+    )
+    resolution: Literal["strict", "off"] = Field(
+        "strict",
+        description="of overlapping families of one clan keep the best (strict), or all",
+    )
+    overlap: Literal["alignment", "envelope"] = Field(
+        "alignment", description="coordinates in which domains overlap"
+    )
+    clans: str | None = Field(
+        None,
+        description="Pfam-A.clans.tsv or Pfam-A.hmm.dat; empty for the library's own",
+    )
+    go: str | None = Field(
+        None, description="mapping of families to GO terms, such as pfam2go; empty for none"
+    )
+    pfam_release: str = Field(
+        "37.4", pattern=r"^[0-9]+\.[0-9]+$", description="release that 'pfam' stands for"
+    )
+    pfam_url: str = Field(
+        "https://ftp.ebi.ac.uk/pub/databases/Pfam/releases",
+        description="folder of Pfam's releases",
     )
 
 

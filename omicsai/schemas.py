@@ -28,7 +28,7 @@ def generated_files() -> dict[str, str]:
 
 def _tables() -> dict[str, Table]:
     """Every table, by the file it is written to."""
-    from omicsai.domains import ARCHITECTURES, DOMAINS
+    from omicsai.domains import ARCHITECTURE_COUNTS, ARCHITECTURES, DOMAINS, GO_TERMS
     from omicsai.homology import CLUSTERS, CROSSING, SPLIT
     from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
@@ -44,6 +44,8 @@ def _tables() -> dict[str, Table]:
         "batches/{batch}/rejected.tsv": REJECTED,
         "batches/{batch}/domains.tsv": DOMAINS,
         "batches/{batch}/architectures.tsv": ARCHITECTURES,
+        "batches/{batch}/architecture_counts.tsv": ARCHITECTURE_COUNTS,
+        "batches/{batch}/go_terms.tsv": GO_TERMS,
         "batches/{batch}/predictions.tsv": PREDICTIONS,
         "split/split.tsv": SPLIT,
         "split/clusters.tsv": CLUSTERS,

@@ -69,8 +69,8 @@ def pipeline(tmp_path_factory, run_omicsai) -> SimpleNamespace:
         if line.startswith("LOADED")
     ]
     for batch in (known, new):
-        fasta, profiles = batch / "sequences.fasta", example / "profiles.hmm"
-        assert run("annotate", fasta, "--profiles", profiles, "--cutoff", "gathering",
+        fasta = batch / "sequences.fasta"
+        assert run("annotate", fasta, "--profiles", "builtin", "--cutoff", "gathering",
                    "--out", batch) == 0  # fmt: skip
         assert run("embed", fasta, "--encoder", "composition", "--out",
                    batch / "embeddings.h5") == 0  # fmt: skip
@@ -212,7 +212,7 @@ def test_predict_writes_what_scripts_rely_on(pipeline):
     assert {"id", "label", "probability", "novelty"} <= set(table.columns)
     new = [record.id for record in read_sequences(pipeline.new / "sequences.fasta")]
     assert sorted(table["id"]) == sorted(new)
-    assert set(table["label"]) <= {"class A", "class B", "class C"}
+    assert set(table["label"]) <= {"His", "Trp", "Tyr"}
     assert table["probability"].between(0, 1).all()
     assert set(table["nearest_id"]) <= set(pipeline.ids)
 
@@ -281,7 +281,7 @@ def test_several_labels_are_left_out_of_training_with_a_warning(
     pipeline, run_omicsai, tmp_path, capsys
 ):
     records = read(pipeline.known / "records.tsv")
-    records.loc[records.index % 5 == 0, "label"] = "class A;class B"
+    records.loc[records.index % 5 == 0, "label"] = "His;Trp"
     records.to_csv(tmp_path / "l.tsv", sep="\t", index=False)
     embeddings = pipeline.known / "embeddings.h5"
     assert run_omicsai("train", "--embeddings", embeddings, "--labels", tmp_path / "l.tsv",
@@ -289,7 +289,7 @@ def test_several_labels_are_left_out_of_training_with_a_warning(
                        tmp_path / "model") == 0  # fmt: skip
     assert "have several labels and are left out of training" in capsys.readouterr().err
     about = json.loads((tmp_path / "model/model.json").read_text())
-    assert about["classes"] == ["class A", "class B", "class C"]
+    assert about["classes"] == ["His", "Trp", "Tyr"]
 
 
 def test_a_batch_of_its_own_is_evaluated_as_new(pipeline, run_omicsai, tmp_path):

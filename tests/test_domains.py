@@ -11,9 +11,17 @@ import pytest
 from omicsai.domains import (
     ARCHITECTURES,
     DOMAINS,
+    Clans,
     build_profile,
+    builtin_files,
+    builtin_table,
+    count_architectures,
     domain_architectures,
+    open_library,
+    presence,
+    read_clans,
     read_profiles,
+    resolve_overlaps,
     search_domains,
     write_gff3,
     write_profiles,
@@ -38,8 +46,18 @@ def profile():
 
 
 @pytest.fixture(scope="module")
-def hits(simulated):
-    return search_domains(simulated.known, simulated.profiles)
+def library():
+    return open_library(builtin_files().profiles)
+
+
+@pytest.fixture(scope="module")
+def proteins(simulated):
+    return simulated.known[:25]
+
+
+@pytest.fixture(scope="module")
+def hits(proteins, library):
+    return search_domains(proteins, library)
 
 
 def make_hit(**values):
@@ -48,7 +66,8 @@ def make_hit(**values):
         "id": "p", "profile": "A", "accession": "", "start": 1, "end": 10,
         "profile_start": 1, "profile_end": 10, "profile_length": 10, "score": 50.0,
         "evalue": 1e-10, "sequence_score": 50.0, "sequence_evalue": 1e-10,
-        "length_aa": 100, **values,
+        "length_aa": 100, "conditional_evalue": 1e-12, "bias": 0.0, "sequence_bias": 0.0,
+        "accuracy": 0.9, "completeness": "full", "clan": "", "kept": True, **values,
     }  # fmt: skip
     return {
         "envelope_start": max(row["start"] - 2, 1), "envelope_end": row["end"] + 2, **row
@@ -143,17 +162,18 @@ def test_a_planted_domain_is_found_where_it_was_planted(profile):
     assert target.residues[hit["start"] - 1 : hit["end"]] in ROWS[0]
 
 
-def test_planted_domains_of_simulated_proteins_are_found(simulated, hits):
+def test_planted_domains_of_simulated_proteins_are_found(simulated, proteins, hits):
     assert list(hits.columns) == DOMAINS.names
     truth = simulated.truth.set_index("id")["true_label"]
-    cores = hits[hits["profile"].str.startswith("SimCore_")]
-    expected = "SimCore_" + truth[cores["id"]].str[-1].to_numpy()
-    assert (cores["profile"].to_numpy() == expected).mean() > 0.99
-    assert cores["id"].nunique() > 0.85 * len(simulated.known)
+    charged = builtin_table().set_index("profile")["class"]
+    cores = hits.assign(aa=hits["profile"].map(charged)).query("aa != ''")
+    best = cores.loc[cores.groupby("id")["score"].idxmax()]
+    assert (best["aa"].to_numpy() == truth[best["id"]].to_numpy()).mean() > 0.95
+    assert best["id"].nunique() > 0.9 * len(proteins)
 
 
-def test_coordinates_are_one_based_and_inside_the_sequence(simulated, hits):
-    length = {record.id: len(record) for record in simulated.known}
+def test_coordinates_are_one_based_and_inside_the_sequence(proteins, hits):
+    length = {record.id: len(record) for record in proteins}
     assert list(hits["length_aa"]) == [length[key] for key in hits["id"]]
     for low, middle_low, middle_high, high, top in (
         ("envelope_start", "start", "end", "envelope_end", "length_aa"),
@@ -166,31 +186,29 @@ def test_coordinates_are_one_based_and_inside_the_sequence(simulated, hits):
         assert (hits[high] <= hits[top]).all()
 
 
-def test_rows_follow_the_sequences_then_the_position(simulated, hits):
-    place = {record.id: i for i, record in enumerate(simulated.known)}
+def test_rows_follow_the_sequences_then_the_position(proteins, hits):
+    place = {record.id: i for i, record in enumerate(proteins)}
     keys = [(place[row.id], row.start) for row in hits.itertuples()]
     assert keys == sorted(keys)
 
 
-def test_results_do_not_depend_on_what_else_is_in_the_batch(simulated, hits):
-    half = simulated.known[::2]
+def test_results_do_not_depend_on_what_else_is_in_the_batch(proteins, library, hits):
+    half = proteins[::2]
     kept = {record.id for record in half}
     expected = hits[hits["id"].isin(kept)].reset_index(drop=True)
-    pd.testing.assert_frame_equal(search_domains(half, simulated.profiles), expected)
+    pd.testing.assert_frame_equal(search_domains(half, library), expected)
 
 
-def test_threads_do_not_change_the_result(simulated, hits):
-    again = search_domains(simulated.known, simulated.profiles, threads=2)
+def test_threads_do_not_change_the_result(proteins, library, hits):
+    again = search_domains(proteins, library, threads=2)
     pd.testing.assert_frame_equal(again, hits)
 
 
-def test_gathering_thresholds_cut_what_an_evalue_lets_through(simulated, hits):
-    loose = search_domains(
-        simulated.known, simulated.profiles, cutoff="evalue", evalue=10.0
-    )
+def test_gathering_thresholds_cut_what_an_evalue_lets_through(proteins, library, hits):
+    loose = search_domains(proteins, library, cutoff="evalue", evalue=10.0)
     assert len(loose) > len(hits)
     assert (loose["evalue"] <= 10.0).all()
-    gathering = {p.name: p.cutoffs.gathering2 for p in simulated.profiles}
+    gathering = {p.name: p.cutoffs.gathering2 for p in library}
     assert (hits["score"] >= hits["profile"].map(gathering) - 0.05).all()
 
 
@@ -218,6 +236,7 @@ def test_no_domain_gives_an_empty_table(profile):
     told = domain_architectures(found, [Sequence("a", "GWHPLDNECY")])
     assert told.to_dict("list") == {
         "id": ["a"], "architecture": [""], "domains": [0], "covered_fraction": [0.0],
+        "clans": [""],
     }  # fmt: skip
 
 
@@ -233,9 +252,36 @@ def test_the_e_coli_proteome_has_its_988_domains(shared):
     found = search_domains(read_sequences(proteome), profiles, threads=2)
     assert len(profiles) == 280
     assert (len(found), found["id"].nunique()) == (988, 702)
+    clans = read_clans(shared / "data/domains/Pfam-A.clans.tsv")
+    resolved = resolve_overlaps(found, clans)
+    assert list(resolved["kept"]) == _as_pfam_scan(found, clans)
+    assert 0 < (~resolved["kept"].astype(bool)).sum() < 200
+
+
+def _as_pfam_scan(found, clans):
+    """Pfam's rule, told as plainly as it can be: best first, each against all kept."""
+    kept = []
+    for row in found.sort_values(["evalue", "score"], ascending=[True, False]).itertuples():
+        mine = clans.clan(row.profile, row.accession)
+        if not any(
+            mine
+            and other.id == row.id
+            and clans.clan(other.profile, other.accession) == mine
+            and other.start <= row.end
+            and row.start <= other.end
+            for other in kept
+        ):
+            kept.append(row)
+    winners = {row.Index for row in kept}
+    return [i in winners for i in found.index]
 
 
 # --- architectures ---------------------------------------------------------------------
+
+CLANS = Clans(
+    {"A": "C1", "B": "C1", "C": "C1", "X": "C2", "PF00009": "C1"},
+    frozenset({frozenset({"A", "C"})}),
+)
 
 
 @pytest.mark.parametrize(
@@ -247,18 +293,38 @@ def test_the_e_coli_proteome_has_its_988_domains(shared):
         ),
         pytest.param(
             [{"profile": "A", "start": 1, "end": 40, "evalue": 1e-5},
-             {"profile": "B", "start": 20, "end": 60, "evalue": 1e-9}],
-            "B", id="overlap above half: the lower E-value stays",
+             {"profile": "B", "start": 40, "end": 60, "evalue": 1e-9}],
+            "B", id="one clan, one residue shared: the lower E-value stays",
         ),
         pytest.param(
             [{"profile": "A", "start": 1, "end": 40, "evalue": 1e-5},
-             {"profile": "B", "start": 21, "end": 60, "evalue": 1e-9}],
-            "A, B", id="overlap of exactly half: both stay",
+             {"profile": "B", "start": 41, "end": 60, "evalue": 1e-9}],
+            "A, B", id="neighbours do not overlap",
+        ),
+        pytest.param(
+            [{"profile": "A", "start": 1, "end": 40, "evalue": 1e-5},
+             {"profile": "X", "start": 1, "end": 40, "evalue": 1e-9}],
+            "A, X", id="different clans may overlap",
+        ),
+        pytest.param(
+            [{"profile": "A", "start": 1, "end": 40, "evalue": 1e-5},
+             {"profile": "none", "start": 1, "end": 40, "evalue": 1e-9}],
+            "A, none", id="a family without a clan competes with nobody",
+        ),
+        pytest.param(
+            [{"profile": "none", "start": 1, "end": 40, "evalue": 1e-5},
+             {"profile": "other", "start": 1, "end": 40, "evalue": 1e-9}],
+            "none, other", id="two families without a clan are not one clan",
+        ),
+        pytest.param(
+            [{"profile": "A", "start": 1, "end": 90, "evalue": 1e-9},
+             {"profile": "C", "start": 30, "end": 40, "evalue": 1e-5}],
+            "A, C", id="nested by Pfam's list: both stay",
         ),
         pytest.param(
             [{"profile": "A", "start": 1, "end": 90, "evalue": 1e-9},
              {"profile": "B", "start": 30, "end": 40, "evalue": 1e-5}],
-            "A", id="nested: the shorter one counts",
+            "A", id="inside, but not listed as nested",
         ),
         pytest.param(
             [{"profile": "A", "score": 30.0, "evalue": 0.0},
@@ -266,10 +332,15 @@ def test_the_e_coli_proteome_has_its_988_domains(shared):
             "B", id="equal E-values: the higher score stays",
         ),
         pytest.param(
-            [{"profile": "A", "start": 1, "end": 40, "evalue": 1e-9},
-             {"profile": "B", "start": 15, "end": 60, "evalue": 1e-7},
-             {"profile": "C", "start": 50, "end": 90, "evalue": 1e-5}],
-            "A, C", id="a loser frees its place",
+            [{"profile": "B", "start": 1, "end": 40, "evalue": 1e-9},
+             {"profile": "A", "start": 35, "end": 60, "evalue": 1e-7},
+             {"profile": "B", "start": 55, "end": 90, "evalue": 1e-5}],
+            "B, B", id="a loser frees its place",
+        ),
+        pytest.param(
+            [{"profile": "PF-name", "accession": "PF00009.12", "evalue": 1e-5},
+             {"profile": "B", "evalue": 1e-9}],
+            "B", id="clans are found by accession without version",
         ),
         pytest.param(
             [{"profile": "A", "start": 1, "end": 20}, {"profile": "A", "start": 30,
@@ -277,11 +348,51 @@ def test_the_e_coli_proteome_has_its_988_domains(shared):
         ),
     ],
 )  # fmt: skip
-def test_overlapping_hits_are_resolved(hits, expected):
+def test_overlapping_hits_are_resolved_as_pfam_does(hits, expected):
     table = DOMAINS.frame([make_hit(**hit) for hit in hits])
-    told = domain_architectures(table, [Sequence("p", "M" * 100)])
+    resolved = resolve_overlaps(table, CLANS)
+    told = domain_architectures(resolved, [Sequence("p", "M" * 100)])
     assert told["architecture"][0] == expected
     assert told["domains"][0] == len(expected.split(", "))
+    untouched = domain_architectures(table, [Sequence("p", "M" * 100)])
+    assert untouched["domains"][0] == len(hits)
+
+
+def test_domains_of_different_proteins_do_not_compete():
+    table = DOMAINS.frame([make_hit(), make_hit(id="q", profile="B", evalue=1e-20)])
+    assert resolve_overlaps(table, CLANS)["kept"].all()
+
+
+def test_envelopes_overlap_where_alignments_do_not():
+    rows = [make_hit(start=1, end=30), make_hit(profile="B", start=33, end=60)]
+    table = DOMAINS.frame(rows)
+    assert list(resolve_overlaps(table, CLANS)["kept"]) == [True, True]
+    assert list(resolve_overlaps(table, CLANS, by="envelope")["kept"]) == [True, False]
+
+
+def test_an_architecture_is_told_in_clans_too():
+    table = DOMAINS.frame([make_hit(), make_hit(profile="none", start=40, end=60)])
+    told = domain_architectures(resolve_overlaps(table, CLANS), [Sequence("p", "M" * 100)])
+    assert (told["architecture"][0], told["clans"][0]) == ("A, none", "C1, none")
+
+
+def test_architectures_are_counted_with_their_members():
+    rows = [
+        make_hit(), make_hit(id="q"), make_hit(id="r", profile="B"),
+        make_hit(id="r", profile="X", start=40, end=60),
+    ]  # fmt: skip
+    records = [Sequence(key, "M" * 100) for key in "pqrs"]
+    table = DOMAINS.frame(rows)
+    counts = count_architectures(domain_architectures(table, records))
+    assert counts.to_dict("list") == {
+        "architecture": ["A", "B, X"], "proteins": [2, 1], "fraction": [0.5, 0.25],
+        "members": ["p q", "r"], "clans": ["A", "B, X"],
+    }  # fmt: skip
+    lines = [line.rstrip("\n").split("\t") for line in presence(table, "pqrs")]
+    assert lines == [
+        ["id", "A", "B", "X"], ["p", "1", "0", "0"], ["q", "1", "0", "0"],
+        ["r", "0", "1", "1"], ["s", "0", "0", "0"],
+    ]  # fmt: skip
 
 
 def test_coverage_counts_every_residue_of_the_envelopes_once():
@@ -295,9 +406,9 @@ def test_coverage_counts_every_residue_of_the_envelopes_once():
     assert told["covered_fraction"][0] == pytest.approx(0.44)  # 9 to 52
 
 
-def test_every_protein_has_a_row_in_the_order_given(simulated, hits):
-    told = domain_architectures(hits, simulated.known)
-    assert list(told["id"]) == [record.id for record in simulated.known]
+def test_every_protein_has_a_row_in_the_order_given(proteins, hits):
+    told = domain_architectures(hits, proteins)
+    assert list(told["id"]) == [record.id for record in proteins]
     assert list(told.columns) == ARCHITECTURES.names
     assert told["covered_fraction"].between(0, 1).all()
     assert (told["domains"] > 0).mean() > 0.85

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omicsai.domains import read_profiles
 from omicsai.sequences import check_batch, read_labels, read_sequences
 from omicsai.sequences.alphabet import AMINO_ACIDS
 from omicsai.simulate import FILES, TRUTH, simulate, write_example
 from omicsai.simulate.evolve import (
     background,
     evolve_family,
+    profile_family,
     random_family,
     random_tree,
     rate_matrix,
@@ -53,7 +53,7 @@ def test_a_label_is_wrong_exactly_where_the_truth_says_so(simulated):
     assert not truth["mislabelled"][truth["given_label"] == ""].any()
     assert differs.mean() == pytest.approx(0.2, abs=0.06)
     assert (truth["given_label"][truth["batch"] == "new"] == "").all()
-    classes = {"class A", "class B", "class C"}
+    classes = {"His", "Trp", "Tyr"}
     assert set(labelled["given_label"]) == set(labelled["true_label"]) == classes
     unknown = (truth["given_label"] == "") & (truth["batch"] == "known")
     assert 0 < unknown.sum() < 0.15 * len(simulated.known)
@@ -97,13 +97,7 @@ def test_simulated_proteins_are_plausible(simulated):
     for record in [*simulated.known, *simulated.new]:
         assert record.residues.startswith("M")
         assert set(record.residues) <= set(AMINO_ACIDS)
-        assert 60 < len(record) < 700
-
-
-def test_profiles_have_gathering_thresholds(simulated):
-    names = {profile.name for profile in simulated.profiles}
-    assert {"SimCore_A", "SimCore_B", "SimCore_C", "SimAcc_01", "SimAcc_10"} <= names
-    assert all(min(p.cutoffs.gathering) >= 20 for p in simulated.profiles)
+        assert 150 < len(record) < 1600
 
 
 # --- the files -------------------------------------------------------------------------
@@ -125,7 +119,6 @@ def test_the_example_is_what_a_user_would_have(simulated, example):
     assert [s.id for s in read_sequences(example / FILES["new"])] == [
         record.id for record in simulated.new
     ]
-    assert len(read_profiles(example / FILES["profiles"])) == len(simulated.profiles)
 
 
 def test_the_files_agree_with_the_truth(simulated, example):
@@ -173,6 +166,17 @@ def test_the_rows_of_a_family_are_one_alignment(seed, tips, depth):
     assert set("".join(rows)) <= set(AMINO_ACIDS + "-")
     assert all(len(row.replace("-", "")) >= 5 for row in rows)
     assert all(set(column) != {"-"} for column in zip(*rows, strict=True))
+
+
+def test_a_family_of_a_profile_keeps_what_the_profile_conserves():
+    rng = np.random.default_rng(3)
+    conserved = np.full((400, 20), 1 / 20)
+    conserved[::2] = np.eye(20)[rng.integers(20, size=200)]
+    families = [profile_family(rng, conserved, sharpness=0.9) for _ in range(2)]
+    same = families[0].root == families[1].root
+    assert same[::2].mean() > 0.7 > 0.3 > same[1::2].mean()
+    assert families[0].rate_class[::2].max() <= families[0].rate_class[1::2].min()
+    assert families[0].equilibrium.sum() == pytest.approx(1)
 
 
 def test_more_time_means_more_substitutions():

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from omicsai.config import Config
+from omicsai.domains import builtin_files
 from omicsai.schemas import generated_files
 
 ROOT = Path(__file__).parent.parent
@@ -158,9 +159,9 @@ def test_every_stage_is_a_target(finished, stage):
 
 def test_annotate_alone_on_a_fresh_batch(tmp_path, finished):
     batches = "batch\trole\tmolecule\tfasta\tlabels\nonly\tpredict\tprotein\tnew.fasta\t\n"
-    folder = new_project(tmp_path / "run", batches, annotate={"profiles": "my.hmm"})
+    folder = new_project(tmp_path / "run", batches, annotate={"profiles": "my.hmm.gz"})
     shutil.copy(finished / "example" / "new.fasta", folder / "new.fasta")
-    shutil.copy(finished / "example" / "profiles.hmm", folder / "my.hmm")
+    shutil.copy(builtin_files().profiles, folder / "my.hmm.gz")
     planned = _jobs(snakemake(folder, "-n", "--", "annotate"))
     assert planned == {"check_batch": 1, "annotate_batch": 1, "annotate": 1}
     snakemake(folder, "--", "annotate")

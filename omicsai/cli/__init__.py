@@ -25,6 +25,7 @@ STAGES = (
     "predict",
     "report",
     "noise",
+    "build-profiles",
 )
 
 logger = logging.getLogger("omicsai")
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"omicsai {__version__}")
     commands = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for stage in STAGES:
-        module = importlib.import_module(f"omicsai.cli.{stage}")
+        module = importlib.import_module(f"omicsai.cli.{stage.replace('-', '_')}")
         command = commands.add_parser(
             stage,
             help=module.HELP,

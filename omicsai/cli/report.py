@@ -11,12 +11,15 @@ from omicsai.cli.options import add_section, add_seed, section_of
 from omicsai.config import ReportOptions
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from omicsai.report import Story
+    from omicsai.report.story import Batch
 
 HELP = "tell what was found, as one self-contained page"
 EXAMPLE = "omicsai report results --batches known new --out results/report.html"
+LEAST_MAPPED = 10  # fewer proteins with a domain make no map
 MAPPED = 3000  # most sequences on the map; a seeded sample beyond
 
 logger = logging.getLogger(__name__)
@@ -45,38 +48,38 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = section_of(arguments, ReportOptions)
     story = read_story(arguments.results, arguments.batches, arguments.truth)
-    story = replace(story, map=_map(story, arguments.results, arguments.seed))
+    story = replace(
+        story,
+        map=_map(story, arguments.results, arguments.seed),
+        domain_map=_domain_map(story, arguments.seed),
+    )
     page = render_page(story, title=options.title)
     write_text(arguments.out, page)
     logger.info("%s: %.1f MB", arguments.out, len(page.encode()) / 1e6)
 
 
-def _map(story: Story, results: Path, seed: int) -> pd.DataFrame:
-    """Place a sample of all proteins on a plane; see `omicsai.report.figures`."""
+def _kinds(story: Story, batch: Batch) -> dict[str, tuple[str, str]]:
+    """Label and kind (known, predicted, novel) of the proteins of a batch to map."""
+    if batch.predictions is None:
+        return {
+            key: (label, "known")
+            for key, label in zip(
+                story.examples["id"], story.examples["label"], strict=True
+            )
+        }
+    return {
+        row.id: (row.label, "novel" if row.novel else "predicted")
+        for row in batch.predictions.itertuples()
+    }
+
+
+def _placed(vectors: np.ndarray, rows: list[tuple[str, str]], seed: int) -> pd.DataFrame:
+    """Places on a plane, of a seeded sample where there are many."""
     import numpy as np
     import pandas as pd
 
-    from omicsai.embedding import project, read_embeddings
+    from omicsai.embedding import project
 
-    given = dict(zip(story.examples["id"], story.examples["label"], strict=True))
-    rows: list[tuple[str, str]] = []
-    parts: list[np.ndarray] = []
-    for batch in story.batches:
-        file = results / "batches" / batch.name / "embeddings.h5"
-        if not file.is_file():
-            continue
-        if batch.predictions is None:
-            kinds = {key: (label, "known") for key, label in given.items()}
-        else:
-            kinds = {
-                row.id: (row.label, "novel" if row.novel else "predicted")
-                for row in batch.predictions.itertuples()
-            }
-        ids, vectors, _ = read_embeddings(file)
-        shown = [i for i, key in enumerate(ids) if key in kinds]
-        rows += [kinds[ids[i]] for i in shown]
-        parts.append(vectors[shown])
-    vectors = np.concatenate(parts)
     chosen = np.arange(len(vectors))
     if len(chosen) > MAPPED:
         rng = np.random.default_rng(seed)
@@ -86,3 +89,44 @@ def _map(story: Story, results: Path, seed: int) -> pd.DataFrame:
     return pd.DataFrame(
         {"x": places[:, 0], "y": places[:, 1], "label": labels, "kind": states}
     )
+
+
+def _domain_map(story: Story, seed: int) -> pd.DataFrame:
+    """Place proteins by their profile scores; empty if too few have a domain."""
+    import pandas as pd
+
+    from omicsai.domains import profile_vectors
+
+    rows: dict[str, tuple[str, str]] = {}
+    tables = []
+    for batch in story.batches:
+        if batch.domains is None:
+            continue
+        kinds = _kinds(story, batch)
+        found = batch.domains[batch.domains["id"].isin(kinds)]
+        rows |= {key: kinds[key] for key in found["id"]}
+        tables.append(found)
+    if len(rows) < LEAST_MAPPED:
+        return pd.DataFrame()
+    vectors, _ = profile_vectors(pd.concat(tables, ignore_index=True), list(rows))
+    return _placed(vectors.toarray(), list(rows.values()), seed)
+
+
+def _map(story: Story, results: Path, seed: int) -> pd.DataFrame:
+    """Place a sample of all proteins on a plane; see `omicsai.report.figures`."""
+    import numpy as np
+
+    from omicsai.embedding import read_embeddings
+
+    rows: list[tuple[str, str]] = []
+    parts: list[np.ndarray] = []
+    for batch in story.batches:
+        file = results / "batches" / batch.name / "embeddings.h5"
+        if not file.is_file():
+            continue
+        kinds = _kinds(story, batch)
+        ids, vectors, _ = read_embeddings(file)
+        shown = [i for i, key in enumerate(ids) if key in kinds]
+        rows += [kinds[ids[i]] for i in shown]
+        parts.append(vectors[shown])
+    return _placed(np.concatenate(parts), rows, seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from omicsai.cli.options import add_section, add_seed, section_of
 from omicsai.config import SimulateOptions
 
-HELP = "make the simulated example: proteins, noisy labels, profiles and the truth"
+HELP = "make the simulated example: synthetases, noisy labels and the truth"
 EXAMPLE = "omicsai simulate --classes 8 --seed 1 --out example"
 
 logger = logging.getLogger(__name__)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from omicsai.sequences import Sequence as Record
 from omicsai.tables import Column, Table
 
-__all__ = ["ARCHITECTURES", "domain_architectures", "winning_hits"]
+__all__ = [
+    "ARCHITECTURES",
+    "ARCHITECTURE_COUNTS",
+    "SEPARATOR",
+    "count_architectures",
+    "domain_architectures",
+    "presence",
+    "read_architectures",
+]
 
-LARGEST_OVERLAP = 0.5
-
+SEPARATOR = ", "
 ARCHITECTURES = Table(
     "architectures",
     (
@@ -21,22 +29,38 @@ ARCHITECTURES = Table(
         Column("architecture", "text", "profiles in order of start, joined by ', '"),
         Column("domains", "integer", "number of domains in the architecture"),
         Column("covered_fraction", "number", "residues inside their envelopes"),
+        Column(
+            "clans",
+            "text",
+            "the same in clans, a family without clan as itself",
+        ),
+    ),
+)
+ARCHITECTURE_COUNTS = Table(
+    "architecture_counts",
+    (
+        Column("architecture", "text", "profiles in order of start, joined by ', '"),
+        Column("proteins", "integer", "proteins with this architecture"),
+        Column("fraction", "number", "their share of all proteins"),
+        Column("members", "text", "their ids, joined by blanks"),
+        Column("clans", "text", "the same in clans"),
+        Column(
+            "nearest", "text", "most similar other architecture by alignment", optional=True
+        ),
+        Column("nearest_distance", "number", "its distance, 0 to 1", optional=True),
     ),
 )
 
 
 def domain_architectures(
-    domains: pd.DataFrame, sequences: Sequence[Record]
+    domains: pd.DataFrame, sequences: Iterable[Record]
 ) -> pd.DataFrame:
-    """Reduce overlapping hits to one architecture per protein.
-
-    Of two hits whose alignments overlap by more than half of the shorter one, the one with
-    the lower E-value stays (then the higher score).
+    """Tell the architecture of each protein from the domains that are kept.
 
     Parameters
     ----------
     domains
-        Table of `search_domains`.
+        Table of `search_domains` or `resolve_overlaps`.
     sequences
         All proteins of the batch, also those without a domain.
 
@@ -45,35 +69,100 @@ def domain_architectures(
     pandas.DataFrame
         The `ARCHITECTURES` table, one row per protein, in the order of `sequences`.
     """
-    hits = dict(iter(domains.groupby("id", sort=False)))
-    rows = []
+    kept = domains[domains["kept"].to_numpy(dtype=bool)]
+    found = {key: _told(rows) for key, rows in kept.groupby("id", sort=False)}
+    columns: dict[str, list] = {name: [] for name in ARCHITECTURES.names}
     for record in sequences:
-        kept = winning_hits(hits[record.id]) if record.id in hits else []
-        covered: set[int] = set()
-        for hit in kept:
-            covered.update(range(hit.envelope_start, hit.envelope_end + 1))
-        rows.append(
-            {
-                "id": record.id,
-                "architecture": ", ".join(hit.profile for hit in kept),
-                "domains": len(kept),
-                "covered_fraction": len(covered) / len(record),
-            }
-        )
-    return ARCHITECTURES.frame(rows)
+        names, clans, covered = found.get(record.id, ([], [], 0))
+        columns["id"].append(record.id)
+        columns["architecture"].append(SEPARATOR.join(names))
+        columns["domains"].append(len(names))
+        columns["covered_fraction"].append(covered / len(record))
+        columns["clans"].append(SEPARATOR.join(clans))
+    return ARCHITECTURES.frame(columns)
 
 
-def winning_hits(hits: pd.DataFrame) -> list[Any]:
-    """Find the rows of one protein that win their overlaps, ordered by start."""
-    kept: list = []
-    ranked = hits.sort_values(["evalue", "score"], ascending=[True, False], kind="stable")
-    for hit in ranked.itertuples():
-        if all(_overlap(hit, other) <= LARGEST_OVERLAP for other in kept):
-            kept.append(hit)
-    return sorted(kept, key=lambda hit: (hit.start, hit.end))
+def _told(rows: pd.DataFrame) -> tuple[list[str], list[str], int]:
+    """Names and clans in order, and the number of residues inside the envelopes."""
+    rows = rows.sort_values(["start", "end", "profile"], kind="stable")
+    names = list(rows["profile"])
+    clans = [clan or name for clan, name in zip(rows["clan"], names, strict=True)]
+    spans = sorted(zip(rows["envelope_start"], rows["envelope_end"], strict=True))
+    covered, reached = 0, 0
+    for start, end in spans:
+        covered += max(0, end - max(start - 1, reached))
+        reached = max(reached, end)
+    return names, clans, covered
 
 
-def _overlap(a: Any, b: Any) -> float:
-    """Overlap of two alignments as a fraction of the shorter one."""
-    shared = min(a.end, b.end) - max(a.start, b.start) + 1
-    return max(shared, 0) / (min(a.end - a.start, b.end - b.start) + 1)
+def read_architectures(*paths: Path | str) -> dict[str, str]:
+    """Read the architecture of each protein of one or several batches.
+
+    Parameters
+    ----------
+    paths
+        ``architectures.tsv`` of `omicsai annotate`.
+
+    Returns
+    -------
+    dict of str to str
+        Architecture by id, empty for a protein without a domain.
+    """
+    tables = [ARCHITECTURES.read(path) for path in paths]
+    return {
+        key: architecture
+        for table in tables
+        for key, architecture in zip(table["id"], table["architecture"], strict=True)
+    }
+
+
+def count_architectures(architectures: pd.DataFrame) -> pd.DataFrame:
+    """Count each architecture, commonest first, then by name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The `ARCHITECTURE_COUNTS` table; proteins without a domain are not counted.
+    """
+    total = len(architectures)
+    named = architectures[architectures["architecture"] != ""]
+    rows = [
+        {
+            "architecture": name,
+            "proteins": len(members),
+            "fraction": len(members) / total,
+            "members": " ".join(members["id"]),
+            "clans": members["clans"].iloc[0],
+        }
+        for name, members in named.groupby("architecture", sort=True)
+    ]
+    rows.sort(key=lambda row: -row["proteins"])
+    return ARCHITECTURE_COUNTS.frame(rows)
+
+
+def presence(domains: pd.DataFrame, ids: Iterable[str]) -> Iterator[str]:
+    """Lines of the presence matrix: how often each protein has each family found.
+
+    Parameters
+    ----------
+    domains
+        Table of `search_domains` or `resolve_overlaps`; only domains that are kept count.
+    ids
+        All proteins of the batch, in the order of the table.
+
+    Yields
+    ------
+    str
+        A header ``id`` and family names in alphabetical order, then one line a protein.
+    """
+    kept = domains[domains["kept"].to_numpy(dtype=bool)]
+    families, columns = np.unique(kept["profile"].to_numpy(dtype=str), return_inverse=True)
+    yield "\t".join(["id", *families]) + "\n"
+    owned = pd.Series(columns).groupby(kept["id"].to_numpy(), sort=False).indices
+    empty = "\t0" * len(families)
+    for key in ids:
+        if key not in owned:
+            yield key + empty + "\n"
+            continue
+        counts = np.bincount(columns[owned[key]], minlength=len(families))
+        yield "\t".join([key, *map(str, counts)]) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ ATTRIBUTE_SAFE = ".:^*$@!+_?-| ()/"
 
 
 def write_gff3(
-    domains: pd.DataFrame, sequences: Sequence[Record], path: Path | str
+    domains: pd.DataFrame, sequences: Iterable[Record], path: Path | str
 ) -> None:
     """Write domains as GFF3, envelope coordinates, 1-based and closed.
 
@@ -47,6 +47,9 @@ def write_gff3(
             "bit_score": f"{hit.score:.1f}",
             "alignment_start": str(hit.start),
             "alignment_end": str(hit.end),
+            "completeness": hit.completeness,
+            "clan": hit.clan,
+            "overruled": "" if hit.kept else "true",
         }
         written = ";".join(
             f"{key}={quote(value, safe=ATTRIBUTE_SAFE)}"

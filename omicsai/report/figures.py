@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Drawing",
-    "architectures",
     "embedding_map",
     "label_counts",
     "leakage",
@@ -53,7 +52,6 @@ PARTS = {
 }
 WIDE, NARROW = 9.6, 3.6  # inches at 100 pixels an inch
 RASTER_ABOVE = 1500  # points of a scatter that go into the page as pixels
-LETTERS_ACROSS = 100  # letters of a domain's name that fit across the wide figure
 
 
 @dataclass(frozen=True)
@@ -201,61 +199,9 @@ def leakage(audit: dict[str, Any]) -> Drawing:
     )
 
 
-def architectures(shown: pd.DataFrame, colours: dict[str, str]) -> Drawing:
-    """Draw domain architectures to scale.
-
-    Parameters
-    ----------
-    shown
-        One row per architecture: ``name``, ``proteins``, ``length`` of the protein drawn
-        and ``domains``, a list of (profile, start, end).
-    colours
-        Colour by profile.
-    """
-    longest = int(shown["length"].max())
-
-    def plot(figure: Figure, narrow: bool) -> None:
-        axes = figure.subplots()
-        for y, row in enumerate(shown[::-1].itertuples()):
-            axes.plot(
-                [1, row.length], [y, y], color=GREY, lw=2, zorder=1, solid_capstyle="butt"
-            )
-            for profile, start, end in row.domains:
-                axes.barh(
-                    y, end - start + 1, left=start, height=0.3 if narrow else 0.56,
-                    color=colours[profile], edgecolor="white", zorder=2,
-                )  # fmt: skip
-                letters = (end - start) / longest * LETTERS_ACROSS
-                if not narrow and len(profile) <= letters:
-                    axes.text(
-                        (start + end) / 2, y, profile, ha="center", va="center",
-                        color="white", fontsize="small", zorder=3,
-                    )  # fmt: skip
-            if narrow or any(
-                len(p) > (e - s) / longest * LETTERS_ACROSS for p, s, e in row.domains
-            ):
-                above = 0.18 if narrow else 0.28
-                axes.text(1, y + above, row.name, va="bottom", fontsize="x-small")
-            axes.text(
-                row.length + longest * 0.015, y, f"{row.proteins}", va="center",
-                fontsize="small",
-            )  # fmt: skip
-        axes.set_yticks([])
-        axes.set_ylim(-0.6, len(shown) - 0.2)
-        axes.set_xlim(0, longest * 1.1)
-        axes.set_xlabel("residue")
-        axes.spines["left"].set_visible(False)
-
-    return draw(
-        "architectures",
-        f"The {len(shown)} most frequent domain architectures, to scale.",
-        plot,
-        wide=(WIDE, 0.7 + 0.4 * len(shown)),
-        narrow=(NARROW, 0.7 + 0.44 * len(shown)),
-    )
-
-
-def embedding_map(points: pd.DataFrame, classes: Sequence[str]) -> Drawing:
+def embedding_map(
+    points: pd.DataFrame, classes: Sequence[str], *, name: str = "map"
+) -> Drawing:
     """Scatter of all sequences; class by colour, batch to predict by shape.
 
     Parameters
@@ -307,7 +253,7 @@ def embedding_map(points: pd.DataFrame, classes: Sequence[str]) -> Drawing:
         axes.set_axis_off()
 
     return draw(
-        "map",
+        name,
         "Scatter of all sequences by embedding; colour is the class, triangles are the "
         "predicted batch, open diamonds are novel.",
         plot,

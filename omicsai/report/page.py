@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from omicsai.domains.architectures import winning_hits
-from omicsai.report import figures
+from omicsai.report import domains, figures
 from omicsai.report.story import Batch, Story
 from omicsai.robust.options import LOSSES
 from omicsai.sequences import split_labels
@@ -21,7 +20,6 @@ __all__ = ["render_page"]
 SHOWN_ROWS = 10  # visible before "show all"
 LONG_TEXT = 28  # characters of a cell that may wrap
 PAGE_ROWS = 1000  # rows of a table that go into the page; the file has the rest
-SHOWN_ARCHITECTURES = 12
 METRIC_NAMES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
@@ -76,8 +74,6 @@ def _context(story: Story) -> dict[str, Any]:
     losses = {"model": metrics["loss"], "control": metrics["control"]["loss"]}
     proteins = [batch for batch in story.batches if batch.domains is not None]
     predicted = [batch for batch in story.batches if batch.predictions is not None]
-    profile_colours = _profile_colours(proteins)
-    drawn = _architectures_to_draw(proteins)
     novel = pd.concat(
         [
             batch.predictions[batch.predictions["novel"]].assign(batch=batch.name)
@@ -101,6 +97,7 @@ def _context(story: Story) -> dict[str, Any]:
         "control_truth": _positive_control(story),
         "truth_metrics": _against_truth(story),
         "proteins": proteins,
+        "domain_summary": domains.summary(proteins),
         "predicted": predicted,
         "novel_count": len(novel),
         "novel_at": at,
@@ -108,9 +105,7 @@ def _context(story: Story) -> dict[str, Any]:
         "figures": {
             "labels": figures.label_counts(_labels_by_part(story)),
             "leakage": figures.leakage(story.audit),
-            "architectures": (
-                figures.architectures(drawn, profile_colours) if len(drawn) else None
-            ),
+            **domains.domain_figures(story, proteins),
             "map": figures.embedding_map(story.map, story.classifier.classes),
             "learning": figures.learning_curves(story.history, losses),
             "reliability": figures.reliability(story.calibration, losses),
@@ -136,7 +131,10 @@ def _context(story: Story) -> dict[str, Any]:
             "duplicates": _table("duplicates", _stack(story, "duplicates")),
             "clusters": _table("clusters", story.clusters),
             "crossing": _table("crossing", story.crossing),
-            "architectures": _table("architectures", _architecture_counts(proteins)),
+            **{
+                name: _table(name, frame)
+                for name, frame in domains.domain_tables(story, proteins).items()
+            },
             "suspects": _table("suspected_mislabels", _suspects(story, proteins)),
             "novel": _table("novel", novel),
             "predictions": {
@@ -271,54 +269,6 @@ def _stack(story: Story, attribute: str) -> pd.DataFrame:
     named = [t.assign(batch=b.name) for t, b in zip(tables, story.batches, strict=True)]
     frame = pd.concat(named, ignore_index=True)
     return frame[["batch", *[name for name in frame if name != "batch"]]]
-
-
-def _architecture_counts(batches: list[Batch]) -> pd.DataFrame:
-    """Proteins per architecture, one column per batch."""
-    counted = {
-        batch.name: batch.architectures["architecture"].value_counts()
-        for batch in batches
-        if batch.architectures is not None
-    }
-    frame = pd.DataFrame(counted).fillna(0).astype(int).rename_axis(None)
-    frame.insert(0, "proteins", frame.sum(axis=1))
-    frame.insert(0, "architecture", [name or "(no domain found)" for name in frame.index])
-    return frame.sort_values(
-        ["proteins", "architecture"], ascending=[False, True], ignore_index=True
-    )
-
-
-def _architectures_to_draw(batches: list[Batch]) -> pd.DataFrame:
-    """Draw the commonest architectures on their member of median length."""
-    members: dict[str, list[tuple[int, str, Batch]]] = {}
-    for batch in batches:
-        assert batch.architectures is not None
-        lengths = batch.records.set_index("id")["length_aa"]
-        for row in batch.architectures.itertuples():
-            if row.architecture:
-                members.setdefault(row.architecture, []).append(
-                    (int(lengths[row.id]), row.id, batch)
-                )
-    ranked = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
-    rows = []
-    for name, found in ranked[:SHOWN_ARCHITECTURES]:
-        length, key, batch = sorted(found, key=lambda m: (m[0], m[1]))[len(found) // 2]
-        assert batch.domains is not None
-        hits = batch.domains[batch.domains["id"] == key]
-        kept = [(hit.profile, int(hit.start), int(hit.end)) for hit in winning_hits(hits)]
-        rows.append(
-            {"name": name, "proteins": len(found), "length": length, "domains": kept}
-        )
-    return pd.DataFrame(rows, columns=["name", "proteins", "length", "domains"])
-
-
-def _profile_colours(batches: list[Batch]) -> dict[str, str]:
-    """Choose a colour for each profile, the commonest first; colours repeat."""
-    found = [batch.domains["profile"] for batch in batches if batch.domains is not None]
-    names = pd.concat(found).value_counts().sort_index(kind="stable")
-    ranked = names.sort_values(ascending=False, kind="stable").index
-    palette = figures.COLOURS + figures.MORE_COLOURS
-    return {name: palette[i % len(palette)] for i, name in enumerate(ranked)}
 
 
 def _suspects(story: Story, batches: list[Batch]) -> pd.DataFrame:

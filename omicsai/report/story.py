@@ -51,6 +51,7 @@ class Story:
     times: pd.DataFrame
     truth: pd.DataFrame | None = None
     map: pd.DataFrame = field(default_factory=pd.DataFrame)
+    domain_map: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_story(results: Path, batches: list[str], truth: Path | None = None) -> Story:

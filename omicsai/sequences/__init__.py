@@ -4,6 +4,7 @@ from omicsai.sequences.alphabet import Molecule, canonical
 from omicsai.sequences.check import Checked, check_batch
 from omicsai.sequences.fasta import (
     Sequence,
+    SequenceFile,
     parse_fasta,
     read_sequences,
     sequence_digest,
@@ -15,6 +16,7 @@ __all__ = [
     "Checked",
     "Molecule",
     "Sequence",
+    "SequenceFile",
     "canonical",
     "check_batch",
     "join_labels",

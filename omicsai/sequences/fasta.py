@@ -22,6 +22,7 @@ from omicsai.tables.files import write_text
 
 __all__ = [
     "Sequence",
+    "SequenceFile",
     "parse_fasta",
     "read_sequences",
     "sequence_digest",
@@ -177,7 +178,25 @@ def read_sequences(path: Path | str, molecule: Molecule = "protein") -> list[Seq
         At the first unusable record or repeated id; ``omicsai check`` sets such records
         aside instead.
     """
-    sequences: list[Sequence] = []
+    return list(SequenceFile(Path(path), molecule))
+
+
+@dataclass(frozen=True)
+class SequenceFile:
+    """The sequences of a FASTA file, read anew each time they are gone through.
+
+    Behaves as the list of `read_sequences`, and raises as it does, but holds one sequence
+    at a time.
+    """
+
+    path: Path
+    molecule: Molecule = "protein"
+
+    def __iter__(self) -> Iterator[Sequence]:
+        return _usable(self.path, self.molecule)
+
+
+def _usable(path: Path, molecule: Molecule) -> Iterator[Sequence]:
     lines: dict[str, int] = {}
     for record in parse_fasta(path):
         residues, problem = canonical(record.raw, molecule)
@@ -190,8 +209,7 @@ def read_sequences(path: Path | str, molecule: Molecule = "protein") -> list[Seq
                 f"'omicsai check {path} --out DIR' sets such records aside"
             )
         lines[record.id] = record.line
-        sequences.append(Sequence(record.id, residues))
-    return sequences
+        yield Sequence(record.id, residues)
 
 
 def write_fasta(sequences: Iterable[Sequence], path: Path | str) -> None:

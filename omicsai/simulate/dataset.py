@@ -1,27 +1,29 @@
-"""The example data set: protein families with planted errors and known truth.
+"""The example data set: synthetases, by the amino acid that they charge.
 
-Everything here is simulated. Classes are tied to a signature domain; each class has
-several architectures, which share accessory domains with other classes. Planted are wrong
-labels, near-duplicates that a naive split would scatter, families that no training
-sequence belongs to, and a few records that `omicsai check` must set aside.
+Everything here is simulated. The class of a protein is the amino acid of its synthetase
+domain, drawn from a profile of the library that ships; around it lie domains of common
+families, shared between classes. Planted are wrong labels, near-duplicates that a naive
+split would scatter, families that no training sequence belongs to, and a few records that
+`omicsai check` must set aside.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from omicsai.domains import build_profile, search_domains, write_profiles
+from omicsai.domains import builtin_files, builtin_table, read_profiles
 from omicsai.sequences import Sequence
 from omicsai.sequences.alphabet import AMINO_ACIDS
 from omicsai.simulate.evolve import (
     Family,
     Tree,
     evolve_family,
+    profile_family,
     random_family,
     random_tree,
 )
@@ -53,19 +55,17 @@ TRUTH = Table(
         Column("near_duplicate_of", "text", "sequence this one is a near-copy of"),
     ),
 )
-ACCESSORY_DOMAINS = 10
 ARCHITECTURES_PER_CLASS = 14
 NOVEL_FAMILIES = 6
-SIGNATURE_LENGTH = (90, 150)
-ACCESSORY_LENGTH = (50, 100)
+LONGEST_ACCESSORY = 200
+NOVEL_LENGTH = (260, 500)
 LINKER_LENGTH = (6, 25)
-DOMAIN_SPREAD = 0.35  # composition of real folds strays about this far
-STEM, DEPTH = (0.7, 1.3), (0.3, 0.9)
+LINKER_SPREAD = 0.35  # composition of linkers strays about this far
+SHARPNESS = 1.7  # of profiles when sampled; most families stay strangers to a split at 30 %
+DEPTH = (0.1, 0.5)
 LINKER_TIME = 2.0  # linkers diverge this many times faster than domains
 UNKNOWN_FRACTION = 0.05
 NEW_SHARE = 0.15
-SEED_TIPS, SEED_DEPTH = 30, 0.9
-LEAST_GATHERING = 20.0
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,11 @@ class Simulated:
         Sequences of the training batch and of the batch to predict.
     truth
         The `TRUTH` table.
-    profiles
-        Profile HMMs of the known domains, with gathering thresholds.
     """
 
     known: list[Sequence]
     new: list[Sequence]
     truth: pd.DataFrame
-    profiles: list[HMM]
 
 
 def simulate(
@@ -96,12 +93,12 @@ def simulate(
     near_duplicates: int = 60,
     seed: int = 1,
 ) -> Simulated:
-    """Simulate protein families with planted errors.
+    """Simulate synthetase families with planted errors.
 
     Parameters
     ----------
     classes
-        Number of classes, each with fourteen architectures (families).
+        Number of amino acids, each with fourteen families of proteins.
     family_size
         Mean number of proteins in a family.
     mislabelled_fraction
@@ -117,29 +114,20 @@ def simulate(
         The same for the same arguments.
     """
     rng = np.random.default_rng(seed)
-    names = [f"class {chr(ord('A') + k)}" for k in range(classes)]
-    signatures = {f"SimCore_{name[-1]}": _domain(rng, SIGNATURE_LENGTH) for name in names}
-    accessories = {
-        f"SimAcc_{k + 1:02d}": _domain(rng, ACCESSORY_LENGTH)
-        for k in range(ACCESSORY_DOMAINS)
-    }
+    synthetases, accessories, strangers = _profiles(classes)
+    names = sorted(synthetases)
     rows = []
     for number in range(classes * ARCHITECTURES_PER_CLASS):
         name = names[number % classes]
-        domains = [
-            signatures[f"SimCore_{name[-1]}"],
-            *(
-                accessories[k]
-                for k in rng.choice(sorted(accessories), rng.integers(3), replace=False)
-            ),
-        ]
-        order = rng.permutation(len(domains))
+        chosen = rng.choice(len(accessories), rng.integers(3), replace=False)
+        models = [synthetases[name], *(accessories[k] for k in chosen)]
+        domains = [_sampled(rng, models[i]) for i in rng.permutation(len(models))]
         size = int(rng.integers(family_size // 2, family_size * 3 // 2 + 1))
-        for protein in _proteins(rng, [domains[i] for i in order], size):
+        for protein in _proteins(rng, domains, size):
             batch = "new" if rng.random() < NEW_SHARE else "known"
             rows.append((protein, batch, f"family {number + 1:02d}", name, False, ""))
-    for number in range(NOVEL_FAMILIES):
-        domain = _domain(rng, SIGNATURE_LENGTH)
+    for number, k in enumerate(rng.choice(len(strangers), NOVEL_FAMILIES, replace=False)):
+        domain = _sampled(rng, strangers[k])
         for protein in _proteins(rng, [domain], family_size // 2):
             rows.append((protein, "new", f"novel {number + 1}", "", True, ""))
     known_rows = [i for i, row in enumerate(rows) if row[1] == "known"]
@@ -147,8 +135,7 @@ def simulate(
         copy = _near_copy(rng, rows[source][0])
         rows.append((copy, "known", *rows[source][2:5], int(source)))
     known, new, truth = _assemble(rng, rows, names, mislabelled_fraction)
-    profiles = _profiles(rng, {**signatures, **accessories})
-    return Simulated(known, new, truth, profiles)
+    return Simulated(known, new, truth)
 
 
 def write_example(data: Simulated, folder: Path | str) -> None:
@@ -159,7 +146,7 @@ def write_example(data: Simulated, folder: Path | str) -> None:
     data
         From `simulate`.
     folder
-        Receives `FILES`: FASTA of both batches, labels, profiles and the truth.
+        Receives `FILES`: FASTA of both batches, labels and the truth.
     """
     folder = Path(folder)
     labelled = data.truth[data.truth.batch == "known"]
@@ -174,25 +161,45 @@ def write_example(data: Simulated, folder: Path | str) -> None:
         folder / FILES["known"], _fasta(data.known) + _unusable(data.known) + conflict
     )
     write_text(folder / FILES["new"], _fasta(data.new))
-    write_profiles(data.profiles, folder / FILES["profiles"])
     TRUTH.write(data.truth, folder / FILES["truth"])
 
 
-def _domain(rng: np.random.Generator, length: tuple[int, int]) -> Family:
-    return random_family(rng, int(rng.integers(*length)), spread=DOMAIN_SPREAD)
+def _profiles(classes: int) -> tuple[dict[str, HMM], list[HMM], list[HMM]]:
+    """Profile by amino acid; of short common families; of longer ones, to be novel."""
+    models = {model.name: model for model in read_profiles(builtin_files().profiles)}
+    about = builtin_table()
+    charged = about[about["class"] != ""].sort_values("named", kind="stable")
+    largest = charged.drop_duplicates("class", keep="last")
+    synthetases = {
+        row.aa: models[row.profile]
+        for row in largest.rename(columns={"class": "aa"}).itertuples()
+    }
+    # the amino acids with short synthetases first: less to compute
+    names = sorted(synthetases, key=lambda name: (synthetases[name].M, name))[:classes]
+    common = [models[profile] for profile in about["profile"][about["class"] == ""]]
+    low, high = NOVEL_LENGTH
+    return (
+        {name: synthetases[name] for name in sorted(names)},
+        [model for model in common if model.M < LONGEST_ACCESSORY],
+        [model for model in common if low <= model.M < high],
+    )
+
+
+def _sampled(rng: np.random.Generator, model: Any) -> Family:
+    emissions = np.array(model.match_emissions, dtype=np.float64)[1:]
+    return profile_family(rng, emissions, sharpness=SHARPNESS)
 
 
 def _proteins(rng: np.random.Generator, domains: list[Family], size: int) -> list[str]:
     """Proteins of one family: domains joined by linkers, all along the same tree."""
     tree = random_tree(rng, size, depth=float(rng.uniform(*DEPTH)))
-    stem = float(rng.uniform(*STEM))
     fast = Tree(LINKER_TIME * tree.depth, [(LINKER_TIME * t, p) for t, p in tree.splits])
     parts = []
     for domain in domains:
-        linker = random_family(rng, int(rng.integers(*LINKER_LENGTH)), spread=DOMAIN_SPREAD)
+        linker = random_family(rng, int(rng.integers(*LINKER_LENGTH)), spread=LINKER_SPREAD)
         parts.append(evolve_family(rng, linker, fast, stem=0.0))
-        parts.append(evolve_family(rng, domain, tree, stem=stem))
-    tail = random_family(rng, int(rng.integers(*LINKER_LENGTH)), spread=DOMAIN_SPREAD)
+        parts.append(evolve_family(rng, domain, tree, stem=0.0))
+    tail = random_family(rng, int(rng.integers(*LINKER_LENGTH)), spread=LINKER_SPREAD)
     parts.append(evolve_family(rng, tail, fast, stem=0.0))
     return ["M" + "".join(row).replace("-", "") for row in zip(*parts, strict=True)]
 
@@ -239,34 +246,6 @@ def _assemble(
             }
         )
     return known, new, TRUTH.frame(truth)
-
-
-def _profiles(rng: np.random.Generator, domains: dict[str, Family]) -> list[HMM]:
-    """Profiles built from sequences of their own, with calibrated gathering thresholds."""
-    profiles, members = [], {}
-    for name, family in domains.items():
-        rows = [
-            evolve_family(
-                rng, family, random_tree(rng, SEED_TIPS, depth=SEED_DEPTH), stem=0.0
-            )
-            for _ in range(2)
-        ]
-        profiles.append(build_profile(name, rows[0], description="simulated domain family"))
-        members[name] = [row.replace("-", "") for row in rows[1]]
-    pooled = [
-        Sequence(f"{name} {i}", residues)
-        for name, held_out in members.items()
-        for i, residues in enumerate(held_out)
-    ]
-    hits = search_domains(pooled, profiles, cutoff="evalue", evalue=10.0)
-    own = hits.id.str.rsplit(" ", n=1).str[0] == hits.profile
-    for profile in profiles:
-        mine = hits.profile == profile.name
-        false = hits.score[mine & ~own].max() if (mine & ~own).any() else 0.0
-        true = hits.score[mine & own].quantile(0.05) if (mine & own).any() else 0.0
-        threshold = round(max(LEAST_GATHERING, (false + true) / 2), 1)
-        profile.cutoffs.gathering = (threshold, threshold)
-    return profiles
 
 
 def _fasta(sequences: list[Sequence]) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "Tree",
     "background",
     "evolve_family",
+    "profile_family",
     "random_family",
     "random_tree",
 ]
@@ -118,6 +119,42 @@ def random_family(rng: np.random.Generator, length: int, *, spread: float) -> Fa
         root=rng.choice(20, size=length, p=equilibrium),
         equilibrium=equilibrium,
         rate_class=rng.integers(RATE_CLASSES, size=length),
+    )
+
+
+def profile_family(
+    rng: np.random.Generator, emissions: NDArray[np.float64], *, sharpness: float
+) -> Family:
+    """Draw a family from a profile HMM.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    emissions
+        (L, 20) emission probabilities of the match states, in the order of `AMINO_ACIDS`.
+    sharpness
+        Power that emissions are raised to before roots are drawn from them: 1 is the
+        profile itself, above it two roots are more alike.
+
+    Returns
+    -------
+    Family
+        With a root of one residue per match state, the profile's mean composition as
+        equilibrium, and rates by conservation: the more a position's emissions say, the
+        slower it evolves.
+    """
+    p = emissions**sharpness
+    p = p / p.sum(axis=1, keepdims=True)
+    steps = p.cumsum(axis=1)
+    root = (steps < rng.random(len(p))[:, None] * steps[:, -1:]).sum(axis=1)
+    equilibrium = p.mean(axis=0)
+    information = (p * np.log(p.clip(1e-9) / background())).sum(axis=1)
+    ranks = np.argsort(np.argsort(-information, kind="stable"), kind="stable")
+    return Family(
+        root=root,
+        equilibrium=equilibrium / equilibrium.sum(),
+        rate_class=ranks * RATE_CLASSES // len(p),
     )
 
 

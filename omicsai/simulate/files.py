@@ -9,6 +9,5 @@ FILES = {
     "known": "known.fasta",
     "labels": "known.labels.tsv",
     "new": "new.fasta",
-    "profiles": "profiles.hmm",
     "truth": "truth.tsv",
 }

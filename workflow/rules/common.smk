@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omicsai.batches import HEADER_LABELS, read_batches
 from omicsai.code import code_digest
-from omicsai.config import read_config
+from omicsai.config import BUILTIN, PFAM, read_config
 from omicsai.simulate.files import EXAMPLE_FOLDER, FILES
 
 settings = read_config(config, workflow.configfiles)
@@ -60,6 +60,13 @@ def get_label_arguments(wildcards):
     """--labels of a batch, if it has any."""
     labels = batches[wildcards.batch].labels
     return ["--labels", labels] if labels else []
+
+
+def get_annotation_files(wildcards):
+    """Files that annotate reads: the library if it is a file, clans and GO terms."""
+    annotate = settings.annotate
+    words = (annotate.profiles, annotate.clans, annotate.go)
+    return [word for word in words if word and word not in (BUILTIN, PFAM)]
 
 
 def get_gpu(wildcards):
