@@ -28,6 +28,7 @@ WIDER_EVALUE = 10.0
 NARROWER_FRACTION = 0.01
 LEAST_UNGAPPED_SCORE = 40  # a third of the time of the default 15; loses E-values near 0.01
 CELLS_AT_A_TIME = 1e12  # dynamic-programming cells of a chunk: about a minute of a CPU
+SMALL_RESIDUES = 10_000_000  # up to here the table of 6-mers costs more than it saves
 KMER_HITS = 4000  # candidates of a query that the k-mer prefilter passes on
 ROWS_AT_A_TIME = 500_000
 FORMAT = "query,target,nident,alnlen,qcov,tcov,evalue"
@@ -202,8 +203,7 @@ def find_pairs(
     definition
         What is alike; alignments that do not make it are dropped as they stream in.
     sensitivity
-        A number is the sensitivity of MMseqs2's k-mer prefilter, which misses pairs (5 to
-        9 % at 5.7, 2 to 3 % at 7.5); None examines every pair by its ungapped prefilter.
+        A number is the sensitivity of MMseqs2's k-mer prefilter, which misses pairs; None examines every pair by its ungapped prefilter.
     threads
         CPU threads.
 
@@ -264,11 +264,6 @@ def search_pairs(
     if not len(queries) or not len(targets):
         return Pairs.empty()
     lengths = np.array([len(s) for s in residues])
-    prefilter: list[str | float] = (
-        ["--prefilter-mode", 1, "--min-ungapped-score", LEAST_UNGAPPED_SCORE]
-        if sensitivity is None
-        else ["-s", sensitivity]
-    )
     found = []
     jobs = _chunks(queries, targets, lengths, exhaustive=sensitivity is None)
     with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
@@ -281,25 +276,37 @@ def search_pairs(
             target = make_database(folder / "target", residues, against)
             # the E-value of a database of all sequences, whatever the size of this one
             smaller = lengths.sum() / lengths[against].sum()
-            hits = folder / "hits"
-            run_mmseqs(
-                "search", query, target, hits, folder / "tmp", *prefilter,
-                "-e", definition.evalue / smaller, "--alignment-mode", 3,
-                "--min-seq-id", definition.identity,
-                "--seq-id-mode", SEQ_ID_MODE[definition.identity_over],
-                "--max-seqs", len(against) if sensitivity is None else KMER_HITS,
-                "-a", 1,
-                threads=threads,
-            )  # fmt: skip
-            table = folder / "hits.tsv"
-            run_mmseqs(
-                "convertalis", query, target, hits, table, "--format-output", FORMAT,
-                threads=threads,
-            )  # fmt: skip
-            found += [
-                pairs.select(definition.holds(pairs))
-                for pairs in _stream(table, lengths, smaller)
-            ]
+            candidates = folder / "candidates"
+            if sensitivity is None:
+                run_mmseqs(
+                    "ungappedprefilter", query, target, candidates,
+                    "--min-ungapped-score", LEAST_UNGAPPED_SCORE, "--comp-bias-corr", 0,
+                    "--max-seqs", len(against), threads=threads,
+                )  # fmt: skip
+            else:
+                run_mmseqs(
+                    "prefilter", query, target, candidates, "-s", sensitivity,
+                    "--max-seqs", KMER_HITS,
+                    *(["-k", 5] if lengths.sum() < SMALL_RESIDUES else []),
+                    threads=threads,
+                )  # fmt: skip
+            for correction in (0, 1) if sensitivity is None else (1,):
+                hits, table = folder / f"hits{correction}", folder / f"{correction}.tsv"
+                run_mmseqs(
+                    "align", query, target, candidates, hits, "--alignment-mode", 3,
+                    "-e", definition.evalue / smaller, "--comp-bias-corr", correction,
+                    "--min-seq-id", definition.identity,
+                    "--seq-id-mode", SEQ_ID_MODE[definition.identity_over], "-a", 1,
+                    threads=threads,
+                )  # fmt: skip
+                run_mmseqs(
+                    "convertalis", query, target, hits, table, "--format-output", FORMAT,
+                    threads=threads,
+                )  # fmt: skip
+                found += [
+                    pairs.select(definition.holds(pairs))
+                    for pairs in _stream(table, lengths, smaller)
+                ]
             _remove(folder)
     return Pairs.concatenate(found)
 

@@ -138,8 +138,8 @@ def split_sequences(
     unremovable: Collection[str] = (),
     keep_for_training: bool = False,
     compare: bool = True,
-    exhaustive_up_to: int = 20_000,
-    sensitivity: float = 5.7,
+    exhaustive_up_to: int = 100_000,
+    sensitivity: float = 4.0,
     audit_queries: int = 3000,
     phmmer_queries: int = 0,
     molecule: Molecule = "protein",
@@ -272,7 +272,7 @@ def split_sequences(
         )  # fmt: skip
         found = Pairs.concatenate([check.pairs for check in checks])
         violating = definition.holds(found)
-        if not guaranteed or not violating.any():
+        if not guaranteed or not violating.any() or attempt == AUDIT_ROUNDS - 1:
             break
         # an aligner may see at the threshold what another one does not: learn, look again
         repaired += count_pairs(found, violating)
