@@ -31,7 +31,7 @@ ALLOWED = {
     "schemas": GROUND | SECOND | {"robust", "simulate", "batches", "config"},
     "code": set(),
 }
-HEAVY = {"torch", "transformers", "pyhmmer", "sklearn", "matplotlib"}
+HEAVY = {"torch", "transformers", "pyhmmer", "pyopal", "sklearn", "matplotlib"}
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})
 
 

@@ -24,8 +24,8 @@ CoverageOf = Literal["either", "both"]
 EVALUE = 1e-3
 # A split is built on a slightly wider definition than it promises, because two aligners,
 # or one aligner in two directions or on two database sizes, differ by a residue or so.
-WIDER_EVALUE = 10.0
-NARROWER_FRACTION = 0.01
+WIDER_EVALUE = 3.0
+NARROWER_FRACTION = 0.003
 LEAST_UNGAPPED_SCORE = 40  # a third of the time of the default 15; loses E-values near 0.01
 CELLS_AT_A_TIME = 1e12  # dynamic-programming cells of a chunk: about a minute of a CPU
 SMALL_RESIDUES = 10_000_000  # up to here the table of 6-mers costs more than it saves

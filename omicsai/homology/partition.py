@@ -119,41 +119,48 @@ def partition_graph(
         if size[alone | (own == 0)].sum() <= room[0]:
             own = np.where(alone, 0, own)
     begin = _majority(component, start, own, len(shares))
-    chosen, too_large = _pack(size, own, begin, shares, room)
-    part = chosen[component]
-    result = Partition(part)
-    if len(too_large):
-        binding = _strengths(n, first, second, strength)
-        cut = np.isin(component, too_large)
-        part[cut] = REMOVED
-        for c in too_large:
-            where = np.flatnonzero(component == c)
-            if start is not None:  # an earlier cut stays, what it removed may return
-                part[where] = np.where(fixed[where] >= 0, fixed[where], start[where])
-                continue
-            left = np.maximum(room - np.bincount(part[part >= 0], minlength=len(room)), 0)
-            part[where] = _cut(
-                graph[where][:, where],
-                binding[where][:, where],
-                fixed[where],
-                stays[where],
-                left,
-                seed,
-            )
-        bound = covered = 0
-        for c in too_large:
-            where = np.flatnonzero(component == c)
-            local, low = _cover(graph[where][:, where], part[where], fixed[where],
-                                stays[where])  # fmt: skip
-            bound, covered = bound + low, covered + int((local == REMOVED).sum())
-            part[where] = local
+    part = np.full(n, REMOVED, dtype=np.int64)
+    binding = None
+    cut: list[NDArray[np.int64]] = []
+    members = np.split(np.argsort(component, kind="stable"), np.cumsum(size)[:-1])
+    # kept vertices first, then largest first: small components fit anywhere
+    for c in np.lexsort((-size, own == -1)):
+        where = members[c]
+        filled = np.bincount(part[part >= 0], minlength=len(room)) if size[c] > 1 else filled
+        chosen = _home(int(size[c]), int(own[c]), int(begin[c]), filled, shares * n, room)
+        if chosen != REMOVED:
+            part[where] = chosen
+            if size[c] == 1:
+                filled[chosen] += 1
+            continue
+        cut.append(where)
+        if start is not None:  # an earlier cut stays, and what it removed may return
+            part[where] = np.where(fixed[where] >= 0, fixed[where], start[where])
+            continue
+        if binding is None:
+            binding = _strengths(n, first, second, strength)
+        part[where] = _cut(
+            graph[where][:, where],
+            binding[where][:, where],
+            fixed[where],
+            stays[where],
+            np.maximum(room - filled, 0),
+            seed,
+        )
+    bound = covered = 0
+    for where in cut:
+        local, low = _cover(
+            graph[where][:, where], part[where], fixed[where], stays[where]
+        )
+        bound, covered = bound + low, covered + int((local == REMOVED).sum())
+        part[where] = local
+    if cut:
         _return_removed(graph, part, fixed, room, shares * n)
-        result = Partition(part, len(too_large), bound, covered)
     _balance(graph, part, membership, fixed, own[component], shares, room, start, seed)
-    if len(too_large):
+    if cut:
         _return_removed(graph, part, fixed, room, shares * n)
     _refuse_empty(part, size, n, len(shares))
-    return result
+    return Partition(part, len(cut), bound, covered)
 
 
 # --- packing components --------------------------------------------------------------------
@@ -180,38 +187,18 @@ def _majority(
     return np.where(votes.any(axis=1), votes.argmax(axis=1), -1)
 
 
-def _pack(
-    size: NDArray, own: NDArray, begin: NDArray, shares: NDArray, room: NDArray
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Place components by size alone, largest first.
-
-    Returns
-    -------
-    chosen : (c,) int64
-        Part of each component.
-    too_large : int64
-        Components that fit nowhere, or hold fixed vertices of several parts.
-    """
-    filled = np.zeros(len(room))
-    target = shares * size.sum()
-    chosen = np.full(len(size), REMOVED, dtype=np.int64)
-    too_large = list(np.flatnonzero(own == -2))
-    # what has its place takes its room first
-    order = np.lexsort((-size, -(begin >= 0).astype(int), -(own >= 0).astype(int)))
-    for c in order:
-        if own[c] == -2:
-            continue
-        wanted = own[c] if own[c] >= 0 else begin[c]
-        fits = filled + size[c] <= room
-        if wanted >= 0 and (fits[wanted] or own[c] >= 0):
-            chosen[c] = wanted
-        elif fits.any():
-            chosen[c] = np.argmax(np.where(fits, target - filled, -np.inf))
-        else:
-            too_large.append(c)
-            continue
-        filled[chosen[c]] += size[c]
-    return chosen, np.array(sorted(too_large, key=lambda c: (-size[c], c)), dtype=np.int64)
+def _home(
+    size: int, own: int, begin: int, filled: NDArray, target: NDArray, room: NDArray
+) -> int:
+    """Part for a whole component; -1 if it fits nowhere or is held by several parts."""
+    if own >= 0:
+        return own
+    fits = filled + size <= room
+    if own == -2 or not fits.any():
+        return REMOVED
+    if begin >= 0 and fits[begin]:
+        return begin
+    return int(np.argmax(np.where(fits, target - filled, -np.inf)))
 
 
 def _balance(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omicsai.homology.balance import group_counts, place_groups
-from omicsai.homology.graph import components
+from omicsai.homology.graph import capped_linkage, components
 from omicsai.homology.pairs import Definition, Pairs
 from omicsai.homology.partition import Partition, partition_graph
 
@@ -60,8 +60,9 @@ class Plan:
         pairs = pairs.select(self.definition.holds(pairs))
         inside = np.flatnonzero(self.fixed != OUT)
         place = np.cumsum(self.fixed != OUT) - 1
-        both = (self.fixed[pairs.first] != OUT) & (self.fixed[pairs.second] != OUT)
-        used = pairs.select(both)
+        a, b = self.fixed[pairs.first], self.fixed[pairs.second]
+        # where both stay there is nothing to decide
+        used = pairs.select((a != OUT) & (b != OUT) & ~((a >= 0) & (b >= 0)))
         result = partition_graph(
             len(inside),
             place[used.first],
@@ -79,8 +80,14 @@ class Plan:
         part = np.full(len(self.fixed), -1, dtype=np.int64)
         part[inside] = result.part
         self.last = result
-        same = (part[pairs.first] == 0) & (part[pairs.second] == 0)
-        group = components(len(part), pairs.first[same], pairs.second[same])
+        same = pairs.select((part[pairs.first] == 0) & (part[pairs.second] == 0))
+        group = components(len(part), same.first, same.second)
+        # a family larger than a fold is cut at its weakest links, for folds alone
+        cap = int(np.ceil((part == 0).sum() / self.folds))
+        if np.bincount(group).max(initial=0) > cap:
+            group = capped_linkage(
+                len(part), same.first, same.second, same.identical / same.longer, cap
+            )
         return self.cells(part, group, cell)
 
     def cells(
@@ -96,13 +103,20 @@ class Plan:
         start = None
         if earlier is not None:
             start = np.full(len(counts), -1, dtype=np.int64)
-            start[inside] = np.where(earlier[training] >= p, earlier[training] - p, -1)
+            was = earlier[training] - p
+            start[inside[was >= 0]] = was[was >= 0]
+            folds = max(folds, int(start.max(initial=0)) + 1)
         chosen = place_groups(
-            counts, np.ones(folds), fixed=np.full(len(counts), -1), start=start,
-            swap=earlier is None, seed=self.seed,
+            counts, np.ones(folds), seed=self.seed,
+            fixed=np.full(len(counts), -1) if start is None else start,
         )  # fmt: skip
         cell[training] = p + chosen[inside]
         return cell
+
+    def earlier_cells(self, fold: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Cells of the fixed sequences alone, with the folds (from 1) that they had: (n,)."""
+        p = len(self.shares)
+        return np.where(self.fixed == 0, p + fold - 1, np.maximum(self.fixed, -1))
 
     def parts(self, cell: NDArray) -> NDArray[np.int64]:
         """Part of each cell: (n,)."""

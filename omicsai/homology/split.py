@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
 AUDIT_ROUNDS = 5
-SENSITIVE = 7.5  # of the k-mer search between parts, above `exhaustive_up_to` sequences
+FIRST_SENSITIVITY = 4.0  # of the k-mer search that the first partition is built on
 Method = Literal["homology", "kfold", "cluster", "random", "family", "column", "time"]
 
 SPLIT = Table(
@@ -135,11 +135,12 @@ def split_sequences(
     clans: Mapping[str, str] | None = None,
     keep: Mapping[str, str] | None = None,
     extend: bool = False,
+    kept_folds: Mapping[str, int] | None = None,
     unremovable: Collection[str] = (),
     keep_for_training: bool = False,
     compare: bool = True,
-    exhaustive_up_to: int = 100_000,
-    sensitivity: float = 4.0,
+    exhaustive_up_to: int = 30_000,
+    sensitivity: float = 7.5,
     audit_queries: int = 3000,
     phmmer_queries: int = 0,
     molecule: Molecule = "protein",
@@ -177,6 +178,8 @@ def split_sequences(
     extend
         `keep` is an earlier split: its sequences stay even if the shares are off, and
         only new sequences may be removed.
+    kept_folds
+        Fold by id of kept training sequences.
     unremovable
         Ids that must be in some part.
     keep_for_training
@@ -188,7 +191,7 @@ def split_sequences(
         Up to so many sequences every pair between parts is examined; above, a sensitive
         k-mer search does that and a random sample is examined.
     sensitivity
-        Of the k-mer search that the first partition is built on.
+        Of the k-mer search between parts above `exhaustive_up_to`.
     audit_queries
         Above `exhaustive_up_to`, so many random sequences are audited.
     phmmer_queries
@@ -236,7 +239,7 @@ def split_sequences(
             raise InputError("kept parts are train, validation and test: not for kfold")
         shares = np.ones(folds)
     pairs = build_pairs(
-        residues, definition.wider(), sensitivity=sensitivity, molecule=molecule,
+        residues, definition.wider(), sensitivity=FIRST_SENSITIVITY, molecule=molecule,
         threads=threads,
     )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
@@ -248,7 +251,8 @@ def split_sequences(
     )  # fmt: skip
     cluster: NDArray[np.int64] | None = None
     if guaranteed:
-        cell = plan(pairs)
+        earlier = [(kept_folds or {}).get(key, 1) for key in ids]
+        cell = plan(pairs, plan.earlier_cells(np.array(earlier)) if extend else None)
     else:
         values = [(groups or {}).get(key, "") for key in ids]
         part, cluster = _without_guarantee(
@@ -261,7 +265,7 @@ def split_sequences(
         pairs, cell, missed = close_gaps(
             residues, pairs, cell, definition.wider(),
             plan if guaranteed else lambda pairs, cell: cell,
-            sensitivity=None if exhaustive else SENSITIVE, threads=threads,
+            sensitivity=None if exhaustive else sensitivity, threads=threads,
         )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
     repaired = 0
@@ -285,7 +289,7 @@ def split_sequences(
         if molecule == "protein":
             pairs, cell, more = close_gaps(
                 residues, pairs, cell, definition.wider(), plan, before=before,
-                sensitivity=None if exhaustive else SENSITIVE, threads=threads,
+                sensitivity=None if exhaustive else sensitivity, threads=threads,
             )  # fmt: skip
             missed += more
     result = plan.last or Partition(plan.parts(cell))
@@ -426,7 +430,7 @@ def _refuse_clashes(
 ) -> None:
     """Kept sequences of two parts that are alike make any guarantee impossible."""
     a, b = fixed[pairs.first], fixed[pairs.second]
-    clash = (a >= 0) & (b >= 0) & (a != b)
+    clash = definition.holds(pairs) & (a >= 0) & (b >= 0) & (a != b)
     if clash.any():
         over = pairs.identity(definition.identity_over)
         worst = int(np.flatnonzero(clash)[np.argmax(over[clash])])
@@ -480,7 +484,7 @@ def _without_guarantee(
     clans: Mapping[str, str] | None,
     seed: int,
     threads: int,
-) -> tuple[Partition, NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Parts by one of the other methods, and the group of each sequence."""
     n = len(residues)
     if method in ("family", "column", "time") and not any(cells):
@@ -489,7 +493,7 @@ def _without_guarantee(
             "--groups TABLE --group-column NAME"
         )
     if method == "time":
-        return Partition(ordered_parts(cells, shares)), np.arange(n)
+        return ordered_parts(cells, shares), np.arange(n)
     if method == "random":
         group = np.arange(n)
     elif method == "cluster":
@@ -503,7 +507,7 @@ def _without_guarantee(
         group = value_groups(cells)
     part = assign_groups(group, strata, shares, seed=seed, pin=method != "random")
     _, first, which = np.unique(group, return_index=True, return_inverse=True)
-    return Partition(part), group if method == "cluster" else first[which]
+    return part, group if method == "cluster" else first[which]
 
 
 def _kept_for_training(pairs: Pairs, part: NDArray) -> NDArray[np.int64]:
@@ -546,7 +550,7 @@ def _compare(
         try:
             made[other] = _without_guarantee(
                 other, residues, strata, shares, definition, cells or [], None, seed, threads
-            )[0].part
+            )[0]
         except InputError as error:
             logger.warning("no comparison with '%s': %s", other, error)
     alike = definition.holds(pairs)
@@ -682,6 +686,6 @@ def _search_words(exhaustive: bool, molecule: Molecule, sensitivity: float) -> s
     between = (
         "the ungapped prefilter for every pair between parts"
         if exhaustive
-        else f"sensitivity {SENSITIVE:g} between parts, which may miss pairs: see checks"
+        else f"sensitivity {sensitivity:g} between parts, which may miss pairs: see checks"
     )
-    return f"MMseqs2 k-mer prefilter, sensitivity {sensitivity:g}, then {between}"
+    return f"MMseqs2 k-mer prefilter, sensitivity {FIRST_SENSITIVITY:g}, then {between}"
