@@ -20,9 +20,7 @@ __all__ = ["column_of", "labels_of", "pooled_labels", "pooled_sequences", "requi
 logger = logging.getLogger(__name__)
 
 
-def pooled_sequences(
-    paths: Iterable[Path], molecule: Molecule = "protein"
-) -> list[Record]:
+def pooled_sequences(paths: Iterable[Path], molecule: Molecule = "protein") -> list[Record]:
     """Read sequences of several FASTA files; the same id must mean the same sequence."""
     pooled: dict[str, Record] = {}
     origin: dict[str, Path] = {}

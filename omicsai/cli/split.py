@@ -57,9 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="split.tsv of an earlier split: nothing in it moves, new sequences join it; "
         "give the FASTA files of both",
     )  # fmt: skip
-    parser.add_argument(
-        "--pin", type=Path, help="file with one id a line: never removed"
-    )
+    parser.add_argument("--pin", type=Path, help="file with one id a line: never removed")
     add_seed(parser)
     add_threads(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")

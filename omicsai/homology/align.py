@@ -20,8 +20,8 @@ from omicsai.sequences.alphabet import NUCLEOTIDES
 
 __all__ = ["align_all", "align_pairs"]
 
-# (gap open as the first residue costs, gap extend, lambda, K): BLOSUM62 11/1 gapped, Altschul
-# et al. 1997; blastn's +2/-3, gaps 5/2
+# (cost of a gap's first residue, of each further one, lambda, K): BLOSUM62 11/1, gapped
+# (Altschul et al. 1997); blastn's +2/-3, gaps 5/2
 SCORING: dict[Molecule, tuple[int, int, float, float]] = {
     "protein": (12, 1, 0.267, 0.041),
     "trna": (7, 2, 0.625, 0.410),

@@ -224,16 +224,15 @@ def audit_split(
 
 
 def _check_words(check: Checked, definition: Definition, parts: NDArray) -> dict[str, Any]:
-    """What one check found, with the upper limit for what it did not look at."""
+    """Say what one check found, with the upper limit for what it did not look at."""
     found = check.pairs.select(definition.holds(check.pairs))
     kept = int((parts != "removed").sum())
     crosses = parts[found.first] != parts[found.second]
     leaking = np.union1d(found.first[crosses], found.second[crosses])
     k, n = len(np.intersect1d(leaking, check.queries)), len(check.queries)
-    if n >= kept:
-        upper = k / kept
-    else:  # Clopper-Pearson
-        upper = float(beta.ppf(0.95, k + 1, n - k)) if k < n else 1.0
+    # Clopper and Pearson (1934), one-sided
+    sampled = float(beta.ppf(0.95, k + 1, n - k)) if k < n else 1.0
+    upper = k / kept if n >= kept else sampled
     return {
         "method": check.method,
         "sequences_compared_with_all_other_parts": n,
@@ -372,5 +371,3 @@ def _to_train(
             "nearest_train_id": name[tested],
         }
     )
-
-

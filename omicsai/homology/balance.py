@@ -73,7 +73,7 @@ def group_counts(group: NDArray, strata: NDArray) -> NDArray[np.float64]:
 
 
 def lonely(counts: NDArray, parts: int) -> NDArray[np.bool_]:
-    """Groups that hold all of some stratum; none if too few others would be left."""
+    """Tell groups that hold all of some stratum; none if too few others would be left."""
     present = counts[:, :-1] > 0
     alone = np.asarray(present[:, present.sum(axis=0) == 1].any(axis=1))
     if len(counts) - alone.sum() < parts - 1:
@@ -190,10 +190,9 @@ def _swap_pairs(
         change = counts[h] - counts[g]
         gap_p, gap_q = filled[p] - target[p], filled[q] - target[q]
         gain = (((2 * gap_p + change) - (2 * gap_q - change)) * change * weight).sum()
-        fits = (
-            filled[p, -1] + change[-1] <= max(room[p], filled[p, -1])
-            and filled[q, -1] - change[-1] <= max(room[q], filled[q, -1])
-        )
+        fits = filled[p, -1] + change[-1] <= max(room[p], filled[p, -1]) and filled[
+            q, -1
+        ] - change[-1] <= max(room[q], filled[q, -1])
         if gain < -1e-12 and fits:
             filled[p] += change
             filled[q] -= change

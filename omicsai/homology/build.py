@@ -50,9 +50,7 @@ def build_pairs(
     )
     different = [residues[i] for i in firsts]
     if molecule == "protein":
-        found = find_pairs(
-            different, definition, sensitivity=sensitivity, threads=threads
-        )
+        found = find_pairs(different, definition, sensitivity=sensitivity, threads=threads)
     else:
         found = align_all(different, definition, molecule=molecule)
     original = firsts.astype(np.int32)

@@ -112,7 +112,9 @@ def _greedy_cover(a: NDArray, b: NDArray, weight: NDArray) -> NDArray[np.bool_]:
         (np.ones(2 * len(a), dtype=np.int8), (np.r_[a, b], np.r_[b, a])), shape=(n, n)
     )
     degree = np.diff(graph.indptr)
-    heap = [(-d / w, v, d) for v, (d, w) in enumerate(zip(degree, weight, strict=True)) if d]
+    heap = [
+        (-d / w, v, d) for v, (d, w) in enumerate(zip(degree, weight, strict=True)) if d
+    ]
     heapq.heapify(heap)
     while heap:
         _, v, d = heapq.heappop(heap)

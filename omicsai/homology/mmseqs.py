@@ -86,9 +86,7 @@ def run_mmseqs(*arguments: str | Path | float, threads: int | None = None) -> st
     return done.stdout
 
 
-def make_database(
-    place: Path, residues: Sequence[str], keys: Iterable[int]
-) -> Path:
+def make_database(place: Path, residues: Sequence[str], keys: Iterable[int]) -> Path:
     """Make an MMseqs2 protein database of some sequences.
 
     Parameters

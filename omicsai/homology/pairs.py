@@ -325,9 +325,7 @@ def _chunks(
     ends = np.searchsorted(work, work[-1] * np.arange(1, n) / n)
     pieces = [piece for piece in np.split(np.arange(len(queries)), ends) if len(piece)]
     # all against all needs each pair once: a chunk searches what comes after its start
-    return [
-        (queries[piece], queries[piece[0] :] if same else targets) for piece in pieces
-    ]
+    return [(queries[piece], queries[piece[0] :] if same else targets) for piece in pieces]
 
 
 def _stream(table: Path, lengths: NDArray, smaller: float) -> Iterator[Pairs]:

@@ -1,4 +1,4 @@
-"""Partition a graph into parts without an edge between them, removing as little as possible.
+"""Partition a graph into parts without an edge between them, removing the least.
 
 Connected components are placed whole while they fit. One that fits nowhere is cut: into
 pieces by size-capped single linkage, the pieces to parts by their edges, single vertices
@@ -123,35 +123,34 @@ def partition_graph(
     binding = None
     cut: list[NDArray[np.int64]] = []
     members = np.split(np.argsort(component, kind="stable"), np.cumsum(size)[:-1])
+    filled = np.zeros(len(shares), dtype=np.int64)
     # kept vertices first, then largest first: small components fit anywhere
     for c in np.lexsort((-size, own == -1)):
         where = members[c]
-        filled = np.bincount(part[part >= 0], minlength=len(room)) if size[c] > 1 else filled
-        chosen = _home(int(size[c]), int(own[c]), int(begin[c]), filled, shares * n, room)
-        if chosen != REMOVED:
-            part[where] = chosen
-            if size[c] == 1:
-                filled[chosen] += 1
+        home = _home(int(size[c]), int(own[c]), int(begin[c]), filled, shares * n, room)
+        if home != REMOVED:
+            part[where] = home
+            filled[home] += size[c]
             continue
         cut.append(where)
         if start is not None:  # an earlier cut stays, and what it removed may return
             part[where] = np.where(fixed[where] >= 0, fixed[where], start[where])
-            continue
-        if binding is None:
-            binding = _strengths(n, first, second, strength)
-        part[where] = _cut(
-            graph[where][:, where],
-            binding[where][:, where],
-            fixed[where],
-            stays[where],
-            np.maximum(room - filled, 0),
-            seed,
-        )
+        else:
+            if binding is None:
+                binding = _strengths(n, first, second, strength)
+            part[where] = _cut(
+                graph[where][:, where],
+                binding[where][:, where],
+                fixed[where],
+                stays[where],
+                np.maximum(room - filled, 0),
+                seed,
+            )
+        placed = part[where][part[where] >= 0]
+        filled += np.bincount(placed, minlength=len(shares))
     bound = covered = 0
     for where in cut:
-        local, low = _cover(
-            graph[where][:, where], part[where], fixed[where], stays[where]
-        )
+        local, low = _cover(graph[where][:, where], part[where], fixed[where], stays[where])
         bound, covered = bound + low, covered + int((local == REMOVED).sum())
         part[where] = local
     if cut:
@@ -163,7 +162,7 @@ def partition_graph(
     return Partition(part, len(cut), bound, covered)
 
 
-# --- packing components --------------------------------------------------------------------
+# --- packing components ------------------------------------------------------------------
 
 
 def _own_part(component: NDArray, fixed: NDArray) -> NDArray[np.int64]:
@@ -244,7 +243,7 @@ def _refuse_empty(part: NDArray, size: NDArray, n: int, parts: int) -> None:
         )
 
 
-# --- cutting a component that fits nowhere -------------------------------------------------
+# --- cutting a component that fits nowhere -----------------------------------------------
 
 
 def _strengths(n: int, first: NDArray, second: NDArray, strength: NDArray) -> csr_matrix:
@@ -393,12 +392,10 @@ def _cover(
     clash = stays[a] & stays[b]
     if clash.any() and strict:
         raise InputError(
-            f"{int(clash.sum())} pairs of similar sequences that must stay are in different "
-            "parts, or fit into no part together: release one of each pair"
+            f"{int(clash.sum())} pairs of similar sequences that must stay are in "
+            "different parts, or fit into no part together: release one of each pair"
         )
-    forced = np.unique(
-        np.concatenate([b[stays[a] & ~stays[b]], a[stays[b] & ~stays[a]]])
-    )
+    forced = np.unique(np.concatenate([b[stays[a] & ~stays[b]], a[stays[b] & ~stays[a]]]))
     part[forced] = REMOVED
     still = (part[a] >= 0) & (part[b] >= 0) & ~clash
     a, b = a[still], b[still]
@@ -410,7 +407,7 @@ def _cover(
     return part, bound + low
 
 
-# --- returning what was removed ------------------------------------------------------------
+# --- returning what was removed ----------------------------------------------------------
 
 
 def _return_removed(

@@ -114,7 +114,7 @@ class Plan:
         return cell
 
     def earlier_cells(self, fold: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Cells of the fixed sequences alone, with the folds (from 1) that they had: (n,)."""
+        """Cells of the fixed sequences alone, with the folds (from 1) they had: (n,)."""
         p = len(self.shares)
         return np.where(self.fixed == 0, p + fold - 1, np.maximum(self.fixed, -1))
 

@@ -54,7 +54,7 @@ def family_groups(
 
 
 def ordered_parts(cells: Sequence[str], fractions: NDArray) -> NDArray[np.int64]:
-    """Part of each item in order of a number or ISO date: the first to train, the last to test.
+    """Part of each item in order of a number or ISO date, from train to test.
 
     Equal values stay together; an item without a value goes to train (part 0).
 

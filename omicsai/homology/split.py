@@ -100,7 +100,9 @@ COMPARISON = Table(
         Column("leaking_test_fraction", "number", "share of test with one in train"),
         Column("largest_identity", "number", "of a crossing pair"),
         Column("size_deviation", "number", "largest |share of a part - its target|"),
-        Column("class_deviation", "number", "largest |share of a class in a part - overall|"),
+        Column(
+            "class_deviation", "number", "largest |share of a class in a part - overall|"
+        ),
     ),
 )
 
@@ -298,9 +300,7 @@ def split_sequences(
     if returned is not None:
         part[returned] = 0
     parts = _names(method, part)
-    audit, crossing, to_train = audit_split(
-        pairs, checks, ids, parts, given, definition
-    )
+    audit, crossing, to_train = audit_split(pairs, checks, ids, parts, given, definition)
     if guaranteed and not audit["guarantee_holds"]:
         worst = crossing.iloc[0]
         raise ToolError(
@@ -378,7 +378,7 @@ def split_sequences(
     )
 
 
-# --- checking what was asked ---------------------------------------------------------------
+# --- checking what was asked -------------------------------------------------------------
 
 
 def _checked_fractions(fractions: Sequence[float]) -> NDArray[np.float64]:
@@ -443,7 +443,7 @@ def _refuse_clashes(
         )
 
 
-# --- parts of the work ---------------------------------------------------------------------
+# --- parts of the work -------------------------------------------------------------------
 
 
 def _names(method: Method, part: NDArray[np.int64]) -> NDArray:
@@ -549,7 +549,15 @@ def _compare(
             continue
         try:
             made[other] = _without_guarantee(
-                other, residues, strata, shares, definition, cells or [], None, seed, threads
+                other,
+                residues,
+                strata,
+                shares,
+                definition,
+                cells or [],
+                None,
+                seed,
+                threads,
             )[0]
         except InputError as error:
             logger.warning("no comparison with '%s': %s", other, error)
@@ -608,7 +616,7 @@ def _single_cluster_labels(cluster: NDArray, labels: Sequence[str]) -> list[str]
     return sorted(label for label, where in homes.items() if len(where) == 1)
 
 
-# --- tables and words ----------------------------------------------------------------------
+# --- tables and words --------------------------------------------------------------------
 
 
 def _cluster_table(
@@ -652,7 +660,9 @@ def _removed_table(
         {"v": a[use], "u": b[use], "to": part[b][use], "identity": over[use],
          "evalue": evalue[use]}
     )  # fmt: skip
-    frame = frame.sort_values(["v", "to", "identity", "u"], ascending=[True, True, False, True])
+    frame = frame.sort_values(
+        ["v", "to", "identity", "u"], ascending=[True, True, False, True]
+    )
     frame = frame.drop_duplicates(["v", "to"])
     alone = np.setdiff1d(np.flatnonzero(gone), frame["v"])
     listed = REMOVED.frame(

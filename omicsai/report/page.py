@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from omicsai.domains.architectures import winning_hits
 from omicsai.report import figures
 from omicsai.report.figures import LOSS_NAMES
+from omicsai.report.leakage import identity_to_train, leaking_sequences
 from omicsai.report.story import Batch, Story
 from omicsai.sequences import split_labels
 from omicsai.version import __version__
@@ -104,7 +105,13 @@ def _context(story: Story) -> dict[str, Any]:
         "map_kinds": set(story.map["kind"]),
         "figures": {
             "labels": figures.label_counts(_labels_by_part(story)),
-            "leakage": figures.leakage(story.audit),
+            "leaking": (
+                leaking_sequences(story.comparison) if len(story.comparison) else None
+            ),
+            "identity_to_train": identity_to_train(
+                story.identity_to_train,
+                story.audit["definition"]["identity_threshold"],
+            ),
             "architectures": (
                 figures.architectures(drawn, profile_colours) if len(drawn) else None
             ),
@@ -133,6 +140,8 @@ def _context(story: Story) -> dict[str, Any]:
             "duplicates": _table("duplicates", _stack(story, "duplicates")),
             "clusters": _table("clusters", story.clusters),
             "crossing": _table("crossing", story.crossing),
+            "removed": _table("removed", story.removed),
+            "comparison": _table("comparison", story.comparison),
             "architectures": _table("architectures", _architecture_counts(proteins)),
             "suspects": _table("suspected_mislabels", _suspects(story, proteins)),
             "novel": _table("novel", novel),
