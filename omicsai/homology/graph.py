@@ -20,7 +20,7 @@ def adjacency(n: int, first: NDArray, second: NDArray) -> csr_matrix:
 
 
 def components(n: int, first: NDArray, second: NDArray) -> NDArray[np.int64]:
-    """Label the connected component of each vertex: (n,), numbered by their first vertex."""
+    """Label the connected component of each vertex: (n,), by first vertex."""
     _, label = connected_components(adjacency(n, first, second), directed=False)
     return label.astype(np.int64)
 

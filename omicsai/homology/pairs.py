@@ -203,7 +203,8 @@ def find_pairs(
     definition
         What is alike; alignments that do not make it are dropped as they stream in.
     sensitivity
-        A number is the sensitivity of MMseqs2's k-mer prefilter, which misses pairs; None examines every pair by its ungapped prefilter.
+        A number is the sensitivity of MMseqs2's k-mer prefilter, which misses pairs; None
+        examines every pair by its ungapped prefilter.
     threads
         CPU threads.
 
@@ -264,6 +265,7 @@ def search_pairs(
     if not len(queries) or not len(targets):
         return Pairs.empty()
     lengths = np.array([len(s) for s in residues])
+    small: list[str | float] = ["-k", 5] if lengths.sum() < SMALL_RESIDUES else []
     found = []
     jobs = _chunks(queries, targets, lengths, exhaustive=sensitivity is None)
     with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
@@ -287,7 +289,7 @@ def search_pairs(
                 run_mmseqs(
                     "prefilter", query, target, candidates, "-s", sensitivity,
                     "--max-seqs", KMER_HITS,
-                    *(["-k", 5] if lengths.sum() < SMALL_RESIDUES else []),
+                    *small,
                     threads=threads,
                 )  # fmt: skip
             for correction in (0, 1) if sensitivity is None else (1,):

@@ -154,7 +154,7 @@ def split_sequences(
     Parameters
     ----------
     sequences
-        n canonical sequences with unique ids, in any order: the result does not depend on it.
+        n canonical sequences with unique ids; their order changes nothing.
     labels
         Label by id (several joined by ``;``); ids without one count as unknown.
     method
@@ -273,8 +273,8 @@ def split_sequences(
     repaired = 0
     for attempt in range(AUDIT_ROUNDS):
         checks = _checks(
-            residues, _names(method, plan.parts(cell)), definition, exhaustive, audit_queries, molecule,
-            seed + attempt, threads,
+            residues, _names(method, plan.parts(cell)), definition, exhaustive,
+            audit_queries, molecule, seed + attempt, threads,
         )  # fmt: skip
         found = Pairs.concatenate([check.pairs for check in checks])
         violating = definition.holds(found)
@@ -511,7 +511,7 @@ def _without_guarantee(
 
 
 def _kept_for_training(pairs: Pairs, part: NDArray) -> NDArray[np.int64]:
-    """Removed sequences without a relative in validation or test, not even one another's."""
+    """Find removed sequences without a relative in validation or test."""
     a = np.concatenate([pairs.first, pairs.second])
     b = np.concatenate([pairs.second, pairs.first])
     near_tested = np.unique(a[part[b] > 0])

@@ -1,4 +1,4 @@
-"""The page's section on the split: other splits beside it, and how far test is from train."""
+"""The page's section on the split: others beside it, and how far test is from train."""
 
 from __future__ import annotations
 

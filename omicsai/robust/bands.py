@@ -48,8 +48,8 @@ def identity_bands(
     -------
     dict
         For ``below_30`` and each band the number of ``sequences`` and of ``clusters``,
-        ``accuracy`` and ``macro_f1`` with their ``intervals``; the metrics are absent from an
-        empty band.
+        ``accuracy`` and ``macro_f1`` with their ``intervals``; an empty band has no
+        metrics.
     """
     value = np.nan_to_num(np.asarray(identity, dtype=np.float64))
     bands: dict[str, Any] = {}
