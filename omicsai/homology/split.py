@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from omicsai.homology.audit import (
     search_sample,
 )
 from omicsai.homology.balance import assign_groups
-from omicsai.homology.build import build_pairs, close_gaps
+from omicsai.homology.build import COLLECTED_FROM, build_pairs, close_gaps
 from omicsai.homology.graph import adjacency, components, star_clusters
 from omicsai.homology.mmseqs import cluster_sequences, mmseqs_version
 from omicsai.homology.pairs import CoverageOf, Definition, IdentityOver, Pairs
@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
 AUDIT_ROUNDS = 5
+COMPLETE_UP_TO_CELLS = 1e11  # about 1,000 proteins
 FIRST_SENSITIVITY = 4.0  # of the k-mer search that the first partition is built on
 Method = Literal["homology", "kfold", "cluster", "random", "family", "column", "time"]
 
@@ -240,8 +241,12 @@ def split_sequences(
         if keep:
             raise InputError("kept parts are train, validation and test: not for kfold")
         shares = np.ones(folds)
+    # of few sequences all pairs are examined at once
+    cells = float(sum(map(len, residues))) ** 2
+    complete = molecule == "trna" or (exhaustive and cells <= COMPLETE_UP_TO_CELLS)
     pairs = build_pairs(
-        residues, definition.wider(), sensitivity=FIRST_SENSITIVITY, molecule=molecule,
+        residues, replace(definition.wider(), identity=COLLECTED_FROM),
+        sensitivity=None if complete else FIRST_SENSITIVITY, molecule=molecule,
         threads=threads,
     )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
@@ -263,7 +268,7 @@ def split_sequences(
         cell = plan.cells(part, cluster, None)
     # a pair within train counts between folds; without a guarantee parts are only audited
     missed = 0
-    if molecule == "protein":
+    if not complete:
         pairs, cell, missed = close_gaps(
             residues, pairs, cell, definition.wider(),
             plan if guaranteed else lambda pairs, cell: cell,
@@ -288,7 +293,7 @@ def split_sequences(
         pairs, before = Pairs.concatenate([pairs, found]), cell
         _refuse_clashes(found, ids, fixed, definition)
         cell = plan(pairs, cell)
-        if molecule == "protein":
+        if not complete:
             pairs, cell, more = close_gaps(
                 residues, pairs, cell, definition.wider(), plan, before=before,
                 sensitivity=None if exhaustive else sensitivity, threads=threads,
@@ -322,7 +327,7 @@ def split_sequences(
     _, size_off = _deviations(strata, part, shares)
     audit |= {
         "method": method,
-        "search": _search_words(exhaustive, molecule, sensitivity),
+        "search": _search_words(complete, exhaustive, molecule, sensitivity),
         "mmseqs": mmseqs_version() if molecule == "protein" else "not used",
         "clusters": len(np.unique(cluster[part >= 0])),
         "components": len(np.unique(component[part >= 0])),
@@ -690,9 +695,13 @@ def _removed_table(
     return pd.concat([listed, rest], ignore_index=True) if len(listed) else rest
 
 
-def _search_words(exhaustive: bool, molecule: Molecule, sensitivity: float) -> str:
+def _search_words(
+    complete: bool, exhaustive: bool, molecule: Molecule, sensitivity: float
+) -> str:
     if molecule == "trna":
         return "Smith-Waterman of every pair (Opal)"
+    if complete:
+        return "MMseqs2 ungapped prefilter, every pair"
     between = (
         "the ungapped prefilter for every pair between parts"
         if exhaustive
