@@ -130,6 +130,7 @@ def test_every_imported_distribution_is_declared():
         for requirement in told["project"]["dependencies"]
     }
     names = {"Bio": "biopython", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+    names["scoring_matrices"] = "scoring-matrices"
     used = {
         module.split(".")[0]
         for path in PACKAGE.rglob("*.py")
