@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -55,8 +56,9 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_booleans(cls, value: Any) -> Any:
-        if isinstance(value, bool):  # would pass as the number 1 or 0
+    def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and wanted is not bool:  # would pass as 1 or 0
             raise ValueError("true and false are not values of this key")
         return value
 
@@ -102,12 +104,24 @@ class CheckOptions(Section):
 class SplitOptions(Section):
     """Homology-aware train/validation/test split."""
 
-    identity: Fraction = Field(
-        0.3,
-        description="clustering threshold: identical positions over alignment length",
+    method: Literal[
+        "homology", "kfold", "cluster", "random", "family", "column", "time"
+    ] = Field(
+        "homology",
+        description="homology and kfold leave no similar pair between parts (folds); the "
+        "others are audited: whole MMseqs2 clusters, random, whole families, values of a "
+        "column, order of a column",
     )
-    coverage: Fraction = Field(
-        0.5, description="clustering threshold: aligned share of both sequences"
+    identity: Fraction = Field(
+        0.3, description="sequences are alike from this share of identical positions on"
+    )
+    coverage: Fraction = Field(0.5, description="and from this aligned share on")
+    identity_over: Literal["alignment", "shorter", "longer"] = Field(
+        "alignment",
+        description="identity is over the alignment, the shorter or the longer sequence",
+    )
+    coverage_of: Literal["either", "both"] = Field(
+        "either", description="coverage must be reached by either or by both sequences"
     )
     fractions: list[Fraction] = Field(
         [0.6, 0.2, 0.2],
@@ -116,7 +130,43 @@ class SplitOptions(Section):
         description="shares of train, validation and test",
     )
     folds: int = Field(
-        5, ge=2, description="cross-fitting folds in train, for suspected mislabels"
+        5,
+        ge=2,
+        description="cross-fitting folds in train, for suspected mislabels; folds of kfold",
+    )
+    tolerance: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="a family is cut, and sequences removed, if a part would exceed its "
+        "share by more than this share of all sequences",
+    )
+    stratify: list[str] = Field(
+        [],
+        description="more columns of the label tables to balance; numbers by quintiles",
+    )
+    keep_for_training: bool = Field(
+        False,
+        description="train also on removed sequences that are like training ones alone",
+    )
+    compare: bool = Field(
+        True, description="compare with a random split and one of whole clusters"
+    )
+    exhaustive_up_to: Positive = Field(
+        30_000,
+        description="up to so many sequences every pair between parts is examined",
+    )
+    sensitivity: float = Field(
+        7.5,
+        ge=1,
+        le=7.5,
+        description="MMseqs2 sensitivity of the search between parts of larger sets",
+    )
+    audit_queries: Positive = Field(
+        3000, description="random sequences of larger sets that are audited exhaustively"
+    )
+    phmmer_queries: int = Field(
+        0, ge=0, description="test sequences searched by phmmer against train; 0 for none"
     )
 
 

@@ -29,7 +29,14 @@ def generated_files() -> dict[str, str]:
 def _tables() -> dict[str, Table]:
     """Every table, by the file it is written to."""
     from omicsai.domains import ARCHITECTURE_COUNTS, ARCHITECTURES, DOMAINS, GO_TERMS
-    from omicsai.homology import CLUSTERS, CROSSING, SPLIT
+    from omicsai.homology import (
+        CLUSTERS,
+        COMPARISON,
+        CROSSING,
+        IDENTITY_TO_TRAIN,
+        REMOVED,
+        SPLIT,
+    )
     from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
     from omicsai.robust.noise import NOISY
@@ -50,6 +57,9 @@ def _tables() -> dict[str, Table]:
         "split/split.tsv": SPLIT,
         "split/clusters.tsv": CLUSTERS,
         "split/crossing.tsv": CROSSING,
+        "split/removed.tsv": REMOVED,
+        "split/identity_to_train.tsv": IDENTITY_TO_TRAIN,
+        "split/comparison.tsv": COMPARISON,
         "model/examples.tsv": EXAMPLES,
         "model/history.tsv": HISTORY,
         "model/suspected_mislabels.tsv": SUSPECTS,

@@ -1,4 +1,4 @@
-"""Clusters, splits and the leakage audit."""
+"""Clusters, pairs, balance, and MMseqs2 as a tool; splits are in test_splitting.py."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from hypothesis import strategies as st
 
 from omicsai.errors import InputError, ToolError
 from omicsai.homology import (
-    Pairs,
-    assign_clusters,
-    audit_split,
+    Definition,
+    assign_groups,
     cluster_sequences,
     find_pairs,
     mmseqs_version,
-    split_sequences,
 )
-from omicsai.homology.split import label_strata
-from omicsai.sequences import Sequence
+from omicsai.homology.align import align_all
+from omicsai.homology.strata import label_strata
 from omicsai.sequences.alphabet import AMINO_ACIDS
 
 
@@ -78,13 +76,12 @@ def test_find_pairs_agrees_with_counting_identical_positions(rng):
     proteins = [p for family in families for p in (family, changed(rng, family, 24))]
     # half of one protein inside an unrelated frame: the coverages differ
     proteins.append(random_protein(rng, 140) + families[0][:60])
-    pairs = find_pairs(proteins, identity=0.3)
-    assert pairs.exhaustive
+    pairs = find_pairs(proteins, Definition())
     assert (pairs.first < pairs.second).all()
     found = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     assert found == {(0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (0, 10), (1, 10)}
     for a, b, identity, cover_a, cover_b in zip(
-        pairs.first, pairs.second, pairs.identity, pairs.coverage_first,
+        pairs.first, pairs.second, pairs.identity(), pairs.coverage_first,
         pairs.coverage_second, strict=True,
     ):  # fmt: skip
         if b == 10:
@@ -94,18 +91,29 @@ def test_find_pairs_agrees_with_counting_identical_positions(rng):
             same = sum(x == y for x, y in zip(proteins[a], proteins[b], strict=True))
             assert identity == pytest.approx(same / 120, abs=0.03)
             assert min(cover_a, cover_b) > 0.9
-    assert set(pairs.identity >= 0.3) == {True}
+    # an aligner that shares no code with MMseqs2 sees the same pairs alike
+    other = align_all(proteins, Definition())
+    assert set(zip(other.first.tolist(), other.second.tolist(), strict=True)) == found
+    both = find_pairs(proteins, Definition(coverage_of="both"))
+    assert (0, 10) not in set(zip(both.first.tolist(), both.second.tolist(), strict=True))
 
 
-def test_the_identity_threshold_of_find_pairs_holds(rng):
+def test_the_identity_threshold_and_its_denominator_hold(rng):
     family = random_protein(rng, 150)
-    proteins = [family, changed(rng, family, 15), changed(rng, family, 75)]
-    pairs = find_pairs(proteins, identity=0.8)
-    assert set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == {(0, 1)}
+    proteins = [family, changed(rng, family, 15), changed(rng, family, 75), family[:60]]
+
+    def found(**definition) -> set:
+        pairs = find_pairs(proteins, Definition(**definition))
+        return set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+
+    assert {(0, 1), (0, 3), (1, 3)} == found(identity=0.8)
+    assert {(0, 1), (0, 3), (1, 3)} == found(identity=0.8, identity_over="shorter")
+    assert {(0, 1)} == found(identity=0.8, identity_over="longer")
 
 
 def test_sequences_without_any_hit_have_no_pairs():
-    assert len(find_pairs(["MKTAYIAKQR", "A" * 40, "X" * 30, "S" * 30]).first) == 0
+    proteins = ["MKTAYIAKQR", "A" * 40, "X" * 30, "S" * 30]
+    assert len(find_pairs(proteins, Definition())) == 0
 
 
 # --- assigning clusters ----------------------------------------------------------------
@@ -126,12 +134,12 @@ def test_clusters_stay_whole_and_no_part_is_empty(problem):
     cluster, strata, fractions, seed = problem
     if len(set(cluster)) < len(fractions):
         with pytest.raises(InputError, match=f"cannot fill {len(fractions)} parts"):
-            assign_clusters(cluster, strata, fractions, seed=seed)
+            assign_groups(cluster, strata, fractions, seed=seed)
         return
-    part = assign_clusters(cluster, strata, fractions, seed=seed)
+    part = assign_groups(cluster, strata, fractions, seed=seed)
     assert all(len(set(part[cluster == c])) == 1 for c in set(cluster))
     assert set(part) == set(range(len(fractions)))
-    again = assign_clusters(cluster, strata, fractions, seed=seed)
+    again = assign_groups(cluster, strata, fractions, seed=seed)
     assert (part == again).all()
 
 
@@ -142,7 +150,7 @@ def test_a_label_of_one_cluster_goes_to_part_0(problem):
     lonely = {next(iter(home)) for home in homes if len(home) == 1}
     if len(set(cluster) - lonely) < len(fractions):
         return
-    part = assign_clusters(cluster, strata, fractions, seed=seed)
+    part = assign_groups(cluster, strata, fractions, seed=seed)
     assert all((part[cluster == c] == 0).all() for c in lonely)
 
 
@@ -151,7 +159,7 @@ def test_many_equal_clusters_hit_their_targets(seed, size, labels):
     cluster = np.repeat(np.arange(100), size)
     strata = np.eye(labels)[cluster % labels]
     fractions = np.array([0.6, 0.2, 0.2])
-    part = assign_clusters(cluster, strata, fractions, seed=seed)
+    part = assign_groups(cluster, strata, fractions, seed=seed)
     share = np.bincount(part) / len(part)
     assert np.abs(share - fractions).max() <= 0.02
     for column in strata.T:
@@ -163,7 +171,7 @@ def test_the_seed_breaks_ties():
     cluster = np.arange(30)
     strata = np.ones((30, 1))
     draws = {
-        tuple(assign_clusters(cluster, strata, [0.5, 0.5], seed=seed)) for seed in range(5)
+        tuple(assign_groups(cluster, strata, [0.5, 0.5], seed=seed)) for seed in range(5)
     }
     assert len(draws) > 1
 
@@ -175,136 +183,6 @@ def test_label_strata_hold_several_labels_and_the_unknown():
         [True, False, False],
         [False, True, False],
     ]
-
-
-# --- the split -------------------------------------------------------------------------
-
-
-def test_every_sequence_is_in_one_part(simulated, simulated_split):
-    split = simulated_split.split
-    assert list(split["id"]) == [record.id for record in simulated.known]
-    assert set(split["part"]) == {"train", "validation", "test"}
-    assert split.groupby("cluster")["part"].nunique().max() == 1
-    assert set(split["cluster"]) <= set(split["id"])
-
-
-def test_near_duplicates_never_straddle_parts(simulated, simulated_split):
-    part = dict(
-        zip(simulated_split.split["id"], simulated_split.split["part"], strict=True)
-    )
-    copies = simulated.truth[simulated.truth["near_duplicate_of"] != ""]
-    assert len(copies) == 6
-    for copy in copies.itertuples():
-        assert part[copy.id] == part[copy.near_duplicate_of]
-
-
-def test_folds_divide_the_training_part_by_cluster(simulated_split):
-    split = simulated_split.split
-    training = split["part"] == "train"
-    assert split["fold"][~training].isna().all()
-    assert set(split["fold"][training]) == {1, 2, 3}
-    assert split[training].groupby("cluster")["fold"].nunique().max() == 1
-
-
-def test_the_cluster_table_sums_the_split(simulated, simulated_split):
-    split, clusters = simulated_split.split, simulated_split.clusters
-    sizes = split["cluster"].value_counts()
-    assert dict(zip(clusters["id"], clusters["size"], strict=True)) == sizes.to_dict()
-    assert clusters["size"].is_monotonic_decreasing
-    assert clusters["size"].sum() == len(simulated.known)
-    assert simulated_split.audit["clusters"] == len(clusters)
-    for row in clusters.itertuples():
-        counts = [int(cell.rsplit(" ", 1)[1]) for cell in row.labels.split(", ")]
-        assert sum(counts) == row.size
-
-
-def test_the_audit_agrees_with_the_crossing_table(simulated_split):
-    audit, crossing = simulated_split.audit, simulated_split.crossing
-    told = audit["crossing_pairs"]
-    pairs = {frozenset(pair) for pair in zip(crossing["id"], crossing["other_id"])}  # noqa: B905
-    assert len(pairs) == len(crossing) == told["coverage_of_either"]
-    assert sum(told["by_parts"].values()) == len(crossing)
-    assert told["coverage_of_both"] <= told["coverage_of_either"]
-    assert told["largest_identity"] == crossing["identity_fraction"].max()
-    assert audit["crossing_sequences"] == len(
-        set(crossing["id"]) | set(crossing["other_id"])
-    )
-    assert (crossing["part"] != crossing["other_part"]).all()
-    part = dict(
-        zip(simulated_split.split["id"], simulated_split.split["part"], strict=True)
-    )
-    assert list(crossing["part"]) == [part[key] for key in crossing["id"]]
-    assert list(crossing["other_part"]) == [part[key] for key in crossing["other_id"]]
-    assert crossing["identity_fraction"].is_monotonic_decreasing
-    assert crossing["identity_fraction"].min() >= 0.3
-    assert audit["sequences"] == simulated_split.split["part"].value_counts().to_dict()
-    assert (
-        told["coverage_of_both"]
-        < (audit["random_split_control"]["crossing_pairs_coverage_of_both"])
-    )
-
-
-def test_the_audit_counts_a_hand_made_split():
-    pairs = Pairs(
-        first=np.array([0, 0, 0, 1, 2, 3]),
-        second=np.array([1, 2, 2, 3, 4, 4]),
-        identity=np.array([0.9, 0.45, 0.50, 0.35, 0.31, 0.8]),
-        coverage_first=np.array([1.0, 0.6, 0.4, 0.2, 0.6, 0.1]),
-        coverage_second=np.array([1.0, 0.6, 0.4, 0.7, 0.3, 0.1]),
-        evalue=np.full(6, 1e-9),
-        exhaustive=True,
-    )
-    ids = np.array(["a", "b", "c", "d", "e"], dtype=object)
-    parts = np.array(["train", "train", "test", "test", "validation"], dtype=object)
-    audit, crossing = audit_split(
-        pairs, ids, parts, ["u", "u;v", "", "v", "v"], identity=0.3, coverage=0.5
-    )
-    assert audit["sequences"] == {"test": 2, "train": 2, "validation": 1}
-    # 0-1, 0-2 (one of its two alignments is too short), 1-3, 2-4; 3-4 covers too little
-    assert audit["pairs_above_threshold"] == 4
-    assert audit["crossing_pairs"] == {
-        "coverage_of_either": 3,
-        "coverage_of_both": 1,
-        "by_parts": {"test-train": 2, "test-validation": 1, "train-validation": 0},
-        "largest_identity": 0.45,
-    }
-    assert audit["crossing_sequences"] == 5
-    assert audit["test_with_training_relative"] == {
-        "identity_30%": 2,
-        "identity_40%": 1,
-        "identity_50%": 0,
-    }
-    assert audit["label_shares"]["train"] == {"u": 1.0, "v": 0.5}
-    assert audit["label_shares"]["test"] == {"unknown": 0.5, "v": 0.5}
-    assert list(zip(crossing["id"], crossing["other_id"], strict=True)) == [
-        ("a", "c"),
-        ("b", "d"),
-        ("c", "e"),
-    ]
-
-
-def test_the_audit_of_a_clean_split_is_all_zero():
-    none = np.array([], dtype=np.int64)
-    empty = np.array([], dtype=np.float64)
-    pairs = Pairs(none, none, empty, empty, empty, empty, exhaustive=True)
-    audit, crossing = audit_split(
-        pairs,
-        np.array(["a", "b"], dtype=object),
-        np.array(["train", "test"], dtype=object),
-        ["u", "v"],
-        identity=0.3,
-        coverage=0.5,
-    )
-    assert audit["pairs_above_threshold"] == 0
-    assert audit["crossing_pairs"]["by_parts"] == {"test-train": 0}
-    assert audit["crossing_pairs"]["largest_identity"] == 0.0
-    assert len(crossing) == 0
-
-
-@pytest.mark.parametrize("fractions", [(0.5, 0.5), (1, 0, 0), (0.8, 0.3, -0.1)])
-def test_fractions_are_three_positive_shares(fractions):
-    with pytest.raises(InputError, match="three positive shares"):
-        split_sequences([Sequence("a", "MKTAYIAKQR")], fractions=fractions)
 
 
 # --- the tool --------------------------------------------------------------------------
@@ -340,7 +218,7 @@ def test_mmseqs_failing_shows_its_last_lines(fake_mmseqs, tmp_path, monkeypatch)
     fake_mmseqs("echo first; echo second; echo third >&2; echo disk is full; exit 3")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(ToolError) as caught:
-        find_pairs(["MKTAYIAKQR"])
+        find_pairs(["MKTAYIAKQR"], Definition())
     assert str(caught.value) == (
         "mmseqs createdb failed with exit code 3: second | third | disk is full"
     )

@@ -285,7 +285,10 @@ def test_snakemake_report(finished, tmp_path):
 
 def test_shipped_configuration_is_the_default_and_every_key_is_commented():
     text = (ROOT / "config" / "config.yaml").read_text()
-    assert Config.model_validate(yaml.safe_load(text)) == Config()
+    shipped = yaml.safe_load(text)
+    # the simulated classes descend from one root each: at 0.3 whole classes are held out
+    assert shipped["split"].pop("identity") == 0.5
+    assert Config.model_validate(shipped) == Config()
     lines = text.splitlines()
     for number, line in enumerate(lines):
         if ":" in line and not line.lstrip().startswith("#"):

@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="model folder to compare with on the same sequences",
     )
+    parser.add_argument(
+        "--identity-to-train", type=Path,
+        help="identity_to_train.tsv of 'omicsai split': also measure by bands of identity",
+    )  # fmt: skip
     add_section(parser, EvaluateOptions)
     add_seed(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
@@ -135,6 +139,20 @@ def run(arguments: argparse.Namespace) -> None:
         "majority_class_accuracy": round(float((labels[where] == commonest).mean()), 6),
         "seed": arguments.seed,
     }
+    if arguments.identity_to_train:
+        from omicsai.homology import IDENTITY_TO_TRAIN
+        from omicsai.robust.bands import identity_bands
+
+        nearest = IDENTITY_TO_TRAIN.read(arguments.identity_to_train).set_index("id")
+        listed = np.isin(own, nearest.index)
+        metrics["identity_bands"] = identity_bands(
+            nearest["identity_fraction"].reindex(own[listed]).to_numpy(dtype=float),
+            classifier.calibrated(result.logits)[listed],
+            code[listed],
+            cluster[listed],
+            resamples=options.resamples,
+            seed=arguments.seed,
+        )
     write_json(arguments.out / "metrics.json", metrics)
     TESTED.write(result.tested, arguments.out / "tested.tsv")
     CALIBRATION.write(result.calibration, arguments.out / "calibration.tsv")
@@ -142,6 +160,8 @@ def run(arguments: argparse.Namespace) -> None:
     SUSPECTS.write(suspects, arguments.out / "suspected_mislabels.tsv")
     inputs = {"model": arguments.model}
     inputs |= {"control": arguments.control} if arguments.control else {}
+    if arguments.identity_to_train:
+        inputs["identity_to_train"] = arguments.identity_to_train
     inputs |= {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)}
     inputs |= {f"labels_{i}": p for i, p in enumerate(arguments.labels, 1)}
     write_provenance(

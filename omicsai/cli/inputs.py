@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omicsai.errors import InputError
+from omicsai.sequences import Molecule, read_labels, read_sequences
 from omicsai.sequences import Sequence as Record
-from omicsai.sequences import read_labels, read_sequences
 from omicsai.sequences.labels import label_key
 
 if TYPE_CHECKING:
     from omicsai.robust import Classifier
 
-__all__ = ["labels_of", "pooled_labels", "pooled_sequences", "require_encoder"]
+__all__ = ["column_of", "labels_of", "pooled_labels", "pooled_sequences", "require_encoder"]
 
 logger = logging.getLogger(__name__)
 
 
-def pooled_sequences(paths: Iterable[Path]) -> list[Record]:
-    """Read proteins of several FASTA files; the same id must mean the same sequence."""
+def pooled_sequences(paths: Iterable[Path], molecule: Molecule = "protein") -> list[Record]:
+    """Read sequences of several FASTA files; the same id must mean the same sequence."""
     pooled: dict[str, Record] = {}
     origin: dict[str, Path] = {}
     for path in paths:
-        for record in read_sequences(path):
+        for record in read_sequences(path, molecule):
             other = pooled.get(record.id)
             if other is not None and other.residues != record.residues:
                 raise InputError(
@@ -49,6 +49,15 @@ def pooled_labels(paths: Iterable[Path], column: str = "label") -> dict[str, str
                 )
             pooled[key] = label or pooled.get(key, "")
     return pooled
+
+
+def column_of(paths: Iterable[Path], column: str) -> dict[str, str]:
+    """Read one column of several tables by id; a later table fills what is empty."""
+    found: dict[str, str] = {}
+    for path in paths:
+        for key, value in read_labels(path, column=column, unknown=("",)).items():
+            found[key] = value or found.get(key, "")
+    return found
 
 
 def labels_of(ids: Sequence[str], labels: dict[str, str]) -> list[str]:

@@ -19,6 +19,13 @@ def add_section(parser: argparse.ArgumentParser, section: type[Section]) -> None
     for name, field in section.model_fields.items():
         flag = f"--{name.replace('_', '-')}"
         shown = _shown_default(field)
+        if field.annotation is bool:  # --flag alone is true
+            parser.add_argument(
+                flag, metavar="{true,false}", nargs="?", const="true",
+                default=argparse.SUPPRESS,
+                help=f"{field.description} (default: {str(shown).lower()})",
+            )  # fmt: skip
+            continue
         parser.add_argument(
             flag,
             metavar=_metavar(field),
@@ -59,5 +66,5 @@ def _shown_default(field: FieldInfo) -> Any:
     if field.default is None:
         return "none"
     if isinstance(field.default, list):
-        return " ".join(map(str, field.default))
+        return "none" if not field.default else " ".join(map(str, field.default))
     return field.default

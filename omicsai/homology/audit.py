@@ -1,28 +1,36 @@
-"""The leakage audit: an all-against-all search that states what crosses the parts."""
+"""The leakage audit: a search of its own that states what crosses the parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import beta
 
-from omicsai.homology.mmseqs import mmseqs_version, run_mmseqs, sequence_database
-from omicsai.sequences import split_labels
+from omicsai.homology.align import align_pairs
+from omicsai.homology.pairs import Definition, Pairs, search_pairs
+from omicsai.sequences import Molecule, split_labels
 from omicsai.tables import Column, Table
 
-__all__ = ["CROSSING", "Pairs", "audit_split", "find_pairs"]
+__all__ = [
+    "CROSSING",
+    "IDENTITY_TO_TRAIN",
+    "Checked",
+    "align_between",
+    "audit_split",
+    "count_pairs",
+    "remote_relatives",
+    "search_sample",
+]
 
-# The ungapped prefilter misses no pair but is quadratic; beyond this many sequences the
-# most sensitive k-mer prefilter takes over, and the audit says so.
-EXHAUSTIVE_UP_TO = 20_000
-LEAST_UNGAPPED_SCORE = 30  # half the time of the default 15, same pairs found
-LARGEST_EVALUE = 1e-3
-LOWEST_BAND = 0.3  # test sequences are counted from this identity to training on
+ALIGNED_CELLS = 1e11  # Smith-Waterman cells of the independent check: about 20 s of a CPU
+REPORTED_FROM = 0.05  # least identity of the pairs an audit collects
+BANDS = (0.3, 0.4, 0.5)  # test sequences are counted from these identities to training on
 
 CROSSING = Table(
     "crossing",
@@ -31,211 +39,267 @@ CROSSING = Table(
         Column("part", "text", "its part"),
         Column("other_id", "text", "a similar sequence of another part"),
         Column("other_part", "text", "its part"),
-        Column("identity_fraction", "number", "identical positions over alignment length"),
+        Column("identity_fraction", "number", "identity as the split defines it"),
         Column("coverage_fraction", "number", "aligned fraction of the first sequence"),
         Column("other_coverage_fraction", "number", "aligned fraction of the second"),
         Column("evalue", "number", "E-value of the alignment"),
     ),
 )
+IDENTITY_TO_TRAIN = Table(
+    "identity_to_train",
+    (
+        Column("id", "text", "sequence of the validation or test part"),
+        Column("part", "text", "its part"),
+        Column(
+            "identity_fraction", "number",
+            "largest identity to a covered training sequence, E-value up to 1e-3; empty if "
+            "there is none",
+        ),
+        Column("nearest_train_id", "text", "that training sequence"),
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Alignments of similar sequences, with ``first < second``.
-
-    A pair may be listed twice, because the search aligns it in both directions and the
-    two alignments can differ; it counts as similar if either alignment says so.
+class Checked:
+    """What an exhaustive check of some sequences found between the parts.
 
     Attributes
     ----------
-    first, second
-        (m,) int64 indices of the two sequences of each alignment.
-    identity
-        (m,) identical positions over alignment length, fraction.
-    coverage_first, coverage_second
-        (m,) aligned fraction of each sequence.
-    evalue
-        (m,) E-value.
-    exhaustive
-        Whether every pair was examined by the ungapped prefilter.
+    pairs
+        Alignments between parts, from 5 % identity on.
+    queries
+        Indices of the sequences that were compared with every sequence of another part.
+    method
+        How, in words.
     """
 
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    identity: NDArray[np.float64]
-    coverage_first: NDArray[np.float64]
-    coverage_second: NDArray[np.float64]
-    evalue: NDArray[np.float64]
-    exhaustive: bool
+    pairs: Pairs
+    queries: NDArray[np.int64]
+    method: str
 
 
-def find_pairs(
-    residues: Sequence[str], *, identity: float = 0.3, threads: int = 1
-) -> Pairs:
-    """Search all sequences against all.
+def align_between(
+    residues: Sequence[str],
+    parts: NDArray,
+    definition: Definition,
+    *,
+    molecule: Molecule = "protein",
+    seed: int = 1,
+) -> Checked:
+    """Align sequences with all of the other parts by Smith-Waterman, without a prefilter.
+
+    This shares neither code nor E-value statistics with MMseqs2. All sequences are
+    compared if that takes at most 1e11 cells (about 20 s of a CPU), else as many random
+    ones as that allows.
 
     Parameters
     ----------
     residues
         Canonical residues of n sequences.
-    identity
-        Least identity over the alignment, fraction.
-    threads
-        CPU threads.
-
-    Returns
-    -------
-    Pairs
-        All pairs found with E-value up to 1e-3 and at least this identity, any coverage.
+    parts
+        (n,) name of each sequence's part; ``removed`` is left out.
+    definition
+        What is alike.
+    molecule
+        Chooses the scores; tRNAs are always compared all.
+    seed
+        Of the sample.
     """
-    exhaustive = len(residues) <= EXHAUSTIVE_UP_TO
-    prefilter: list[str | float] = (
-        ["--prefilter-mode", 1, "--min-ungapped-score", LEAST_UNGAPPED_SCORE]
-        if exhaustive
-        else ["-s", 7.5]
+    kept = np.flatnonzero(parts != "removed")
+    lengths = np.array([len(s) for s in residues], dtype=float)
+    cells = lengths[kept].sum() ** 2 / 2
+    queries = kept
+    if cells > ALIGNED_CELLS and molecule == "protein":
+        n = max(int(len(kept) * ALIGNED_CELLS / cells / 2), 1)
+        queries = np.sort(np.random.default_rng(seed).choice(kept, n, replace=False))
+    is_query = np.zeros(len(parts), dtype=bool)
+    is_query[queries] = True
+    jobs = [
+        (int(q), kept[(parts[kept] != parts[q]) & (~is_query[kept] | (kept > q))])
+        for q in queries
+    ]
+    pairs = align_pairs(
+        residues,
+        jobs,
+        replace(definition, identity=REPORTED_FROM),
+        molecule=molecule,
+        label="audit by Smith-Waterman",
     )
-    with sequence_database(residues) as (database, folder):
-        hits, table = folder / "hits", folder / "hits.tsv"
-        run_mmseqs(
-            "search", database, database, hits, folder / "tmp", *prefilter,
-            "-e", LARGEST_EVALUE, "--min-seq-id", identity, "--alignment-mode", 3,
-            "--max-seqs", max(len(residues), 300), threads=threads,
-        )  # fmt: skip
-        run_mmseqs(
-            "convertalis", database, database, hits, table,
-            "--format-output", "query,target,fident,qcov,tcov,evalue", threads=threads,
-        )  # fmt: skip
-        frame = pd.read_csv(
-            table, sep="\t", names=["q", "t", "identity", "qcov", "tcov", "evalue"]
+    return Checked(pairs, queries, "Smith-Waterman without prefilter (Opal)")
+
+
+def search_sample(
+    residues: Sequence[str],
+    parts: NDArray,
+    definition: Definition,
+    *,
+    sample: int,
+    seed: int = 1,
+    threads: int = 1,
+) -> Checked:
+    """Compare a random sample with all of the other parts by the ungapped prefilter."""
+    kept = np.flatnonzero(parts != "removed")
+    rng = np.random.default_rng(seed)
+    queries = np.sort(rng.choice(kept, min(sample, len(kept)), replace=False))
+    found = [
+        search_pairs(
+            residues,
+            queries[parts[queries] == name],
+            kept[parts[kept] != name],
+            replace(definition, identity=REPORTED_FROM),
+            threads=threads,
+            label=f"audit of {name}",
         )
-    frame = frame[frame.q != frame.t]
-    swap = frame.q > frame.t
-    pairs = pd.DataFrame(
-        {
-            "first": np.where(swap, frame.t, frame.q),
-            "second": np.where(swap, frame.q, frame.t),
-            "identity": frame.identity,
-            "coverage_first": np.where(swap, frame.tcov, frame.qcov),
-            "coverage_second": np.where(swap, frame.qcov, frame.tcov),
-            "evalue": frame.evalue,
-        }
-    )
-    pairs = pairs.sort_values(list(pairs.columns))
-    return Pairs(**{name: pairs[name].to_numpy() for name in pairs}, exhaustive=exhaustive)
+        for name in sorted(set(parts[queries]))
+    ]
+    return Checked(Pairs.concatenate(found), queries, "MMseqs2 ungapped prefilter")
 
 
 def audit_split(
     pairs: Pairs,
+    checks: Sequence[Checked],
     ids: NDArray,
     parts: NDArray,
     labels: Sequence[str],
-    *,
-    identity: float,
-    coverage: float,
-    seed: int = 1,
-) -> tuple[dict[str, Any], pd.DataFrame]:
+    definition: Definition,
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """State what crosses the parts of a split.
 
     Parameters
     ----------
     pairs
-        Pairs from `find_pairs`, at or above the lower of `identity` and 0.3.
+        Known pairs; those of `checks` are added.
+    checks
+        From `align_between` and `search_sample`.
     ids, parts
         (n,) id and part of each sequence.
     labels
         Label of each sequence, for the balance table.
-    identity, coverage
-        Thresholds of the split, fractions.
-    seed
-        Seed of the random split that serves as control.
+    definition
+        What is alike.
 
     Returns
     -------
     audit : dict
-        Definition, sizes, crossing pairs by pair of parts, test sequences with a training
-        relative at 30, 40 and 50 % identity, label shares, and the same count for a
-        random split of the same sizes.
+        Definition, sizes, crossing pairs by pair of parts, bounds on what was not checked,
+        test sequences with a training relative at 30, 40 and 50 % identity, label shares.
     crossing : pandas.DataFrame
-        The crossing pairs (coverage of either sequence), most similar first.
+        The crossing pairs, most similar first.
+    to_train : pandas.DataFrame
+        Identity of each validation and test sequence to the nearest training sequence.
     """
-    covered = np.maximum(pairs.coverage_first, pairs.coverage_second) >= coverage
-    alike = pairs.identity >= identity
-    either = alike & covered
-    both = alike & (np.minimum(pairs.coverage_first, pairs.coverage_second) >= coverage)
-    shuffled = np.random.default_rng(seed).permutation(parts)
-    crosses = parts[pairs.first] != parts[pairs.second]
-    crosses_at_random = shuffled[pairs.first] != shuffled[pairs.second]
-    listed = crosses & either
+    pairs = Pairs.concatenate([pairs, *(check.pairs for check in checks)])
+    alike = definition.holds(pairs)
+    kept = parts != "removed"
+    crosses = (parts[pairs.first] != parts[pairs.second]) & kept[pairs.first]
+    crosses &= kept[pairs.second]
+    both = replace(definition, coverage_of="both").holds(pairs)
+    over = pairs.identity(definition.identity_over)
+    listed = crosses & alike
+    leaking = np.union1d(pairs.first[listed], pairs.second[listed])
     audit: dict[str, Any] = {
         "definition": {
-            "identity": "identical positions over alignment length",
-            "identity_threshold": identity,
-            "coverage_threshold": coverage,
-            "largest_evalue": LARGEST_EVALUE,
-            "search": (
-                "MMseqs2 ungapped prefilter, exhaustive"
-                if pairs.exhaustive
-                else "MMseqs2 k-mer prefilter, sensitivity 7.5: pairs may be missed"
-            ),
-            "mmseqs": mmseqs_version(),
+            "identity": f"identical positions over {_denominator(definition)}",
+            "identity_threshold": definition.identity,
+            "coverage": f"aligned share of {definition.coverage_of} of the two sequences",
+            "coverage_threshold": definition.coverage,
+            "largest_evalue": definition.evalue,
         },
         "sequences": {name: int((parts == name).sum()) for name in sorted(set(parts))},
-        "pairs_above_threshold": _count(pairs, either),
+        "guarantee_holds": not listed.any(),
         "crossing_pairs": {
-            "coverage_of_either": _count(pairs, listed),
-            "coverage_of_both": _count(pairs, crosses & both),
+            "coverage_of_either": count_pairs(pairs, listed),
+            "coverage_of_both": count_pairs(pairs, crosses & both),
             "by_parts": _by_parts(pairs, parts, listed),
-            "largest_identity": float(pairs.identity[listed].max(initial=0.0)),
+            "largest_identity": float(over[listed].max(initial=0.0)),
         },
-        "crossing_sequences": len(np.union1d(pairs.first[listed], pairs.second[listed])),
-        "test_with_training_relative": _test_hits(pairs, parts, covered),
-        "random_split_control": {
-            "crossing_pairs": _count(pairs, crosses_at_random & either),
-            "crossing_pairs_coverage_of_both": _count(pairs, crosses_at_random & both),
-        },
+        "crossing_sequences": len(leaking),
+        "checks": [_check_words(check, definition, parts) for check in checks],
+        "test_with_training_relative": _test_hits(pairs, parts, definition),
         "label_shares": _label_shares(parts, labels),
     }
-    return audit, _crossing_table(pairs, ids, parts, listed)
+    crossing = _crossing_table(pairs, ids, parts, listed, over)
+    return audit, crossing, _to_train(pairs, ids, parts, over, definition)
 
 
-def _crossing_table(
-    pairs: Pairs, ids: NDArray, parts: NDArray, listed: NDArray
-) -> pd.DataFrame:
-    order = np.flatnonzero(listed)[np.argsort(-pairs.identity[listed], kind="stable")]
-    first, second = pairs.first[order], pairs.second[order]
-    frame = CROSSING.frame(
-        {
-            "id": ids[first],
-            "part": parts[first],
-            "other_id": ids[second],
-            "other_part": parts[second],
-            "identity_fraction": pairs.identity[order],
-            "coverage_fraction": pairs.coverage_first[order],
-            "other_coverage_fraction": pairs.coverage_second[order],
-            "evalue": pairs.evalue[order],
-        }
-    )
-    return frame.drop_duplicates(["id", "other_id"], ignore_index=True)
+def _check_words(check: Checked, definition: Definition, parts: NDArray) -> dict[str, Any]:
+    """Say what one check found, with the upper limit for what it did not look at."""
+    found = check.pairs.select(definition.holds(check.pairs))
+    kept = int((parts != "removed").sum())
+    crosses = parts[found.first] != parts[found.second]
+    leaking = np.union1d(found.first[crosses], found.second[crosses])
+    k, n = len(np.intersect1d(leaking, check.queries)), len(check.queries)
+    # Clopper and Pearson (1934), one-sided
+    sampled = float(beta.ppf(0.95, k + 1, n - k)) if k < n else 1.0
+    upper = k / kept if n >= kept else sampled
+    return {
+        "method": check.method,
+        "sequences_compared_with_all_other_parts": n,
+        "of": kept,
+        "crossing_pairs": count_pairs(found, crosses),
+        "leaking_sequences": k,
+        "upper_95_leaking_fraction": round(upper, 6),
+    }
 
 
-def _count(pairs: Pairs, chosen: NDArray) -> int:
+def remote_relatives(
+    residues: Sequence[str], parts: NDArray, *, queries: int, seed: int = 1
+) -> dict[str, Any]:
+    """Count test sequences that phmmer finds a remote relative of in train (E <= 1e-3).
+
+    The identity of such pairs is below the threshold or their coverage is: a split at an
+    identity does not separate superfamilies, and this says by how much.
+    """
+    import pyhmmer
+
+    alphabet = pyhmmer.easel.Alphabet.amino()
+
+    def digital(indices: NDArray) -> list[Any]:
+        return [
+            pyhmmer.easel.TextSequence(name=str(i).encode(), sequence=residues[i]).digitize(
+                alphabet
+            )
+            for i in indices
+        ]
+
+    test, train = np.flatnonzero(parts == "test"), np.flatnonzero(parts == "train")
+    if len(test) > queries:
+        test = np.sort(np.random.default_rng(seed).choice(test, queries, replace=False))
+    block = pyhmmer.easel.DigitalSequenceBlock(alphabet, digital(train))
+    hits = pyhmmer.hmmer.phmmer(digital(test), block, E=1e-3, cpus=1)
+    related = sum(any(hit.included for hit in top) for top in hits)
+    return {"test_sequences": len(test), "with_training_relative": related, "evalue": 1e-3}
+
+
+def count_pairs(pairs: Pairs, chosen: NDArray) -> int:
     """Count the different pairs among the chosen alignments."""
     return len(np.unique(np.stack([pairs.first, pairs.second])[:, chosen], axis=1).T)
+
+
+def _denominator(definition: Definition) -> str:
+    return {
+        "alignment": "alignment length",
+        "shorter": "length of the shorter sequence",
+        "longer": "length of the longer sequence",
+    }[definition.identity_over]
 
 
 def _by_parts(pairs: Pairs, parts: NDArray, listed: NDArray) -> dict[str, int]:
     a, b = parts[pairs.first], parts[pairs.second]
     return {
-        f"{x}-{y}": _count(pairs, listed & (((a == x) & (b == y)) | ((a == y) & (b == x))))
-        for x, y in combinations(sorted(set(parts)), 2)
+        f"{x}-{y}": count_pairs(
+            pairs, listed & (((a == x) & (b == y)) | ((a == y) & (b == x)))
+        )
+        for x, y in combinations(sorted(set(parts) - {"removed"}), 2)
     }
 
 
-def _test_hits(pairs: Pairs, parts: NDArray, covered: NDArray) -> dict[str, int]:
+def _test_hits(pairs: Pairs, parts: NDArray, definition: Definition) -> dict[str, int]:
     """Test sequences with at least one training relative, by least identity."""
     hits = {}
-    for least in (LOWEST_BAND, 0.4, 0.5):
-        chosen = covered & (pairs.identity >= least)
+    for least in BANDS:
+        chosen = replace(definition, identity=least).holds(pairs)
         a, b = pairs.first[chosen], pairs.second[chosen]
         forward = a[(parts[a] == "test") & (parts[b] == "train")]
         backward = b[(parts[b] == "test") & (parts[a] == "train")]
@@ -258,3 +322,52 @@ def _label_shares(parts: NDArray, labels: Sequence[str]) -> dict[str, dict[str, 
                 counts[label] = counts.get(label, 0) + 1
         shares[name] = {k: round(v / len(cells), 4) for k, v in sorted(counts.items())}
     return shares
+
+
+def _crossing_table(
+    pairs: Pairs, ids: NDArray, parts: NDArray, listed: NDArray, over: NDArray
+) -> pd.DataFrame:
+    chosen = np.flatnonzero(listed)
+    order = chosen[np.lexsort((pairs.second[chosen], pairs.first[chosen], -over[chosen]))]
+    first, second = pairs.first[order], pairs.second[order]
+    frame = CROSSING.frame(
+        {
+            "id": ids[first],
+            "part": parts[first],
+            "other_id": ids[second],
+            "other_part": parts[second],
+            "identity_fraction": over[order],
+            "coverage_fraction": pairs.coverage_first[order],
+            "other_coverage_fraction": pairs.coverage_second[order],
+            "evalue": pairs.evalue[order],
+        }
+    )
+    return frame.drop_duplicates(["id", "other_id"], ignore_index=True)
+
+
+def _to_train(
+    pairs: Pairs, ids: NDArray, parts: NDArray, over: NDArray, definition: Definition
+) -> pd.DataFrame:
+    """Nearest training sequence of each sequence that is tested."""
+    tested = np.isin(parts, ["validation", "test"])
+    a = np.concatenate([pairs.first, pairs.second])
+    b = np.concatenate([pairs.second, pairs.first])
+    identity = np.concatenate([over, over])
+    near = np.tile(replace(definition, identity=REPORTED_FROM).holds(pairs), 2)
+    use = near & tested[a] & (parts[b] == "train")
+    a, b, identity = a[use], b[use], identity[use]
+    order = np.lexsort((b, -identity, a))
+    a, b, identity = a[order], b[order], identity[order]
+    query, first = np.unique(a, return_index=True)
+    nearest = np.full(len(ids), np.nan)
+    nearest[query] = identity[first]
+    name = np.full(len(ids), "", dtype=object)
+    name[query] = ids[b[first]]
+    return IDENTITY_TO_TRAIN.frame(
+        {
+            "id": ids[tested],
+            "part": parts[tested],
+            "identity_fraction": nearest[tested],
+            "nearest_train_id": name[tested],
+        }
+    )

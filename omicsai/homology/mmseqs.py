@@ -11,8 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from omicsai.errors import InputError, ToolError
 from omicsai.tables.files import write_text
 
-__all__ = ["cluster_sequences", "mmseqs_version", "run_mmseqs", "sequence_database"]
+__all__ = ["cluster_sequences", "make_database", "mmseqs_version", "run_mmseqs"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,28 +86,28 @@ def run_mmseqs(*arguments: str | Path | float, threads: int | None = None) -> st
     return done.stdout
 
 
-@contextmanager
-def sequence_database(residues: Sequence[str]) -> Iterator[tuple[Path, Path]]:
-    """Make an MMseqs2 sequence database in a temporary folder.
+def make_database(place: Path, residues: Sequence[str], keys: Iterable[int]) -> Path:
+    """Make an MMseqs2 protein database of some sequences.
 
     Parameters
     ----------
+    place
+        Path of the database; its FASTA file goes beside it.
     residues
-        Canonical residues; entry i of the database is named i.
+        Canonical residues of all sequences.
+    keys
+        Indices of those that go in; each entry is named by its index.
 
-    Yields
-    ------
-    database, folder : Path
-        The database and the folder it lives in, removed at the end.
+    Returns
+    -------
+    Path
+        The database.
     """
-    with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
-        folder = Path(name)
-        fasta = folder / "sequences.fasta"
-        write_text(fasta, "".join(f">{i}\n{s}\n" for i, s in enumerate(residues)))
-        database = folder / "sequences"
-        # --shuffle 0 keeps the input order, --dbtype 1: amino acids whatever they look like
-        run_mmseqs("createdb", fasta, database, "--shuffle", 0, "--dbtype", 1)
-        yield database, folder
+    fasta = place.with_suffix(".fasta")
+    write_text(fasta, "".join(f">{i}\n{residues[i]}\n" for i in keys))
+    # --shuffle 0 keeps the input order, --dbtype 1: amino acids whatever they look like
+    run_mmseqs("createdb", fasta, place, "--shuffle", 0, "--dbtype", 1)
+    return place
 
 
 def cluster_sequences(
@@ -149,7 +148,9 @@ def cluster_sequences(
     for name, value in (("identity", identity), ("coverage", coverage)):
         if not 0 < value <= 1:
             raise InputError(f"{name} is a fraction above 0 and up to 1, not {value:g}")
-    with sequence_database(residues) as (database, folder):
+    with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
+        folder = Path(name)
+        database = make_database(folder / "sequences", residues, range(len(residues)))
         clusters, table = folder / "clusters", folder / "clusters.tsv"
         run_mmseqs(
             "cluster", database, clusters, folder / "tmp",

@@ -24,7 +24,6 @@ __all__ = [
     "Drawing",
     "embedding_map",
     "label_counts",
-    "leakage",
     "learning_curves",
     "novelty",
     "reliability",
@@ -158,44 +157,6 @@ def label_counts(counts: pd.DataFrame) -> Drawing:
         plot,
         wide=(WIDE, height),
         narrow=(NARROW, height + 0.3),
-    )
-
-
-def leakage(audit: dict[str, Any]) -> Drawing:
-    """Similar pairs that cross the parts: this split against a random one."""
-    rows = [
-        ("random split", audit["random_split_control"]["crossing_pairs"], GREY),
-        ("this split", audit["crossing_pairs"]["coverage_of_either"], MODEL),
-        (
-            "random split",
-            audit["random_split_control"]["crossing_pairs_coverage_of_both"],
-            GREY,
-        ),
-        ("this split", audit["crossing_pairs"]["coverage_of_both"], MODEL),
-    ]
-    least = audit["definition"]["coverage_threshold"]
-
-    def plot(figure: Figure, narrow: bool) -> None:
-        panels: Any = figure.subplots(2 if narrow else 1, 1 if narrow else 2, squeeze=True)
-        largest = max(value for _, value, _ in rows)
-        titles = (f"coverage ≥ {least:.0%} of either", f"coverage ≥ {least:.0%} of both")
-        for axes, title, pair in zip(panels, titles, (rows[:2], rows[2:]), strict=True):
-            names, values, colours = zip(*pair, strict=True)
-            axes.barh(names[::-1], values[::-1], color=colours[::-1], height=0.6)
-            for y, value in enumerate(values[::-1]):
-                axes.text(value, y, f" {value:,}", va="center")
-            axes.set_xlim(0, max(largest, 1) * 1.25)
-            axes.set_title(title)
-            axes.xaxis.set_visible(False)
-            axes.spines[["bottom", "left"]].set_visible(False)
-            axes.tick_params(left=False)
-
-    return draw(
-        "leakage",
-        "Bars: similar pairs that cross the parts, of this split and of a random one.",
-        plot,
-        wide=(WIDE, 1.6),
-        narrow=(NARROW, 2.7),
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from omicsai.report import domains, figures
+from omicsai.report.leakage import identity_to_train, leaking_sequences
 from omicsai.report.story import Batch, Story
 from omicsai.robust.options import LOSSES
 from omicsai.sequences import split_labels
@@ -104,7 +105,13 @@ def _context(story: Story) -> dict[str, Any]:
         "map_kinds": set(story.map["kind"]),
         "figures": {
             "labels": figures.label_counts(_labels_by_part(story)),
-            "leakage": figures.leakage(story.audit),
+            "leaking": (
+                leaking_sequences(story.comparison) if len(story.comparison) else None
+            ),
+            "identity_to_train": identity_to_train(
+                story.identity_to_train,
+                story.audit["definition"]["identity_threshold"],
+            ),
             **domains.domain_figures(story, proteins),
             "map": figures.embedding_map(story.map, story.classifier.classes),
             "learning": figures.learning_curves(story.history, losses),
@@ -131,6 +138,8 @@ def _context(story: Story) -> dict[str, Any]:
             "duplicates": _table("duplicates", _stack(story, "duplicates")),
             "clusters": _table("clusters", story.clusters),
             "crossing": _table("crossing", story.crossing),
+            "removed": _table("removed", story.removed),
+            "comparison": _table("comparison", story.comparison),
             **{
                 name: _table(name, frame)
                 for name, frame in domains.domain_tables(story, proteins).items()

@@ -39,6 +39,9 @@ class Story:
     split: pd.DataFrame
     clusters: pd.DataFrame
     crossing: pd.DataFrame
+    removed: pd.DataFrame
+    comparison: pd.DataFrame
+    identity_to_train: pd.DataFrame
     audit: dict[str, Any]
     metrics: dict[str, Any]
     calibration: pd.DataFrame
@@ -76,7 +79,14 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
     InputError
         If a table of a stage that always runs is missing or broken.
     """
-    from omicsai.homology import CLUSTERS, CROSSING, SPLIT
+    from omicsai.homology import (
+        CLUSTERS,
+        COMPARISON,
+        CROSSING,
+        IDENTITY_TO_TRAIN,
+        REMOVED,
+        SPLIT,
+    )
     from omicsai.robust import load_classifier
     from omicsai.robust.evaluation import CALIBRATION, TESTED
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
@@ -98,6 +108,11 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
         split=SPLIT.read(results / "split" / "split.tsv"),
         clusters=CLUSTERS.read(results / "split" / "clusters.tsv"),
         crossing=CROSSING.read(results / "split" / "crossing.tsv"),
+        removed=REMOVED.read(results / "split" / "removed.tsv"),
+        comparison=COMPARISON.read(results / "split" / "comparison.tsv"),
+        identity_to_train=IDENTITY_TO_TRAIN.read(
+            results / "split" / "identity_to_train.tsv"
+        ),
         audit=_read_json(results / "split" / "audit.json"),
         metrics=metrics,
         calibration=CALIBRATION.read(results / "evaluation" / "calibration.tsv"),

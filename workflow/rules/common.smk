@@ -85,6 +85,12 @@ def get_train_options(wildcards):
     return options
 
 
+def get_identity_arguments(wildcards, input):
+    """--identity-to-train of the test part; batches outside the split have none."""
+    identity = input.get("identity")
+    return ["--identity-to-train", identity] if identity else []
+
+
 def get_evaluated_batches():
     """Labelled protein batches that the model has not learned from."""
     names = get_batches(molecule="protein", trains=False)

@@ -1,6 +1,6 @@
 """From the models to metrics on what they have not seen: test part, labelled batches.
 
-Inputs: model/ and control/, embeddings.h5 and records.tsv. Outputs: evaluation/ and
+Inputs: model/ and control/, embeddings.h5, records.tsv, identity_to_train.tsv. Outputs: evaluation/ and
 batches/{batch}/evaluation/ with metrics.json, tested.tsv, calibration.tsv, confusion.tsv,
 suspected_mislabels.tsv.
 """
@@ -21,6 +21,7 @@ rule evaluate_model:
         control=rules.train_model.output.weights.replace("{model}", "control"),
         embeddings=get_training_files("<results>/batches/{batch}/embeddings.h5"),
         labels=get_training_files("<results>/batches/{batch}/records.tsv"),
+        identity="<results>/split/identity_to_train.tsv",
     output:
         **{name: f"<results>/evaluation/{file}" for name, file in EVALUATION.items()},
     log:
@@ -36,14 +37,15 @@ rule evaluate_model:
     params:
         model=subpath(input.model, parent=True),
         control=subpath(input.control, parent=True),
+        identity=get_identity_arguments,
         options=get_options("evaluate"),
         seed=settings.seed,
         folder=subpath(output.metrics, parent=True),
         code=code_digest("evaluate"),
     shell:
         "omicsai evaluate {params.model:q} --control {params.control:q}"
-        " --embeddings {input.embeddings:q} --labels {input.labels:q} {params.options:q}"
-        " --seed {params.seed} --out {params.folder:q} 2> {log:q}"
+        " --embeddings {input.embeddings:q} --labels {input.labels:q} {params.identity:q}"
+        " {params.options:q} --seed {params.seed} --out {params.folder:q} 2> {log:q}"
 
 
 use rule evaluate_model as evaluate_batch with:

@@ -1,7 +1,8 @@
 """From the training batches to train, validation and test, and the leakage audit.
 
 Inputs: sequences.fasta and records.tsv of the training batches. Outputs: split/split.tsv,
-clusters.tsv, crossing.tsv, audit.json.
+clusters.tsv, crossing.tsv, removed.tsv, identity_to_train.tsv, comparison.tsv,
+audit.json.
 """
 
 
@@ -18,6 +19,9 @@ rule split_sequences:
             category="Split",
             labels={"table": "pairs that still cross the parts"},
         ),
+        removed="<results>/split/removed.tsv",
+        identity="<results>/split/identity_to_train.tsv",
+        comparison="<results>/split/comparison.tsv",
         audit="<results>/split/audit.json",
         provenance="<results>/split/split.provenance.json",
     log:
