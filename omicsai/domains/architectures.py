@@ -69,30 +69,42 @@ def domain_architectures(
     pandas.DataFrame
         The `ARCHITECTURES` table, one row per protein, in the order of `sequences`.
     """
-    kept = domains[domains["kept"].to_numpy(dtype=bool)]
-    found = {key: _told(rows) for key, rows in kept.groupby("id", sort=False)}
+    found = _told(domains[domains["kept"].to_numpy(dtype=bool)])
     columns: dict[str, list] = {name: [] for name in ARCHITECTURES.names}
     for record in sequences:
-        names, clans, covered = found.get(record.id, ([], [], 0))
+        names, clans, spans = found.get(record.id, ([], [], []))
         columns["id"].append(record.id)
         columns["architecture"].append(SEPARATOR.join(names))
         columns["domains"].append(len(names))
-        columns["covered_fraction"].append(covered / len(record))
+        columns["covered_fraction"].append(_covered(spans) / len(record))
         columns["clans"].append(SEPARATOR.join(clans))
     return ARCHITECTURES.frame(columns)
 
 
-def _told(rows: pd.DataFrame) -> tuple[list[str], list[str], int]:
-    """Names and clans in order, and the number of residues inside the envelopes."""
-    rows = rows.sort_values(["start", "end", "profile"], kind="stable")
-    names = list(rows["profile"])
-    clans = [clan or name for clan, name in zip(rows["clan"], names, strict=True)]
-    spans = sorted(zip(rows["envelope_start"], rows["envelope_end"], strict=True))
+def _told(
+    kept: pd.DataFrame,
+) -> dict[str, tuple[list[str], list[str], list[tuple[int, int]]]]:
+    """Names, clans and envelopes of each protein's domains, in order of start."""
+    rows = kept.sort_values(["start", "end", "profile"], kind="stable")
+    columns = ["id", "profile", "clan", "envelope_start", "envelope_end"]
+    found: dict[str, tuple[list[str], list[str], list[tuple[int, int]]]] = {}
+    for key, name, clan, start, end in zip(
+        *(rows[c].tolist() for c in columns), strict=True
+    ):
+        names, clans, spans = found.setdefault(key, ([], [], []))
+        names.append(name)
+        clans.append(clan or name)
+        spans.append((start, end))
+    return found
+
+
+def _covered(spans: list[tuple[int, int]]) -> int:
+    """Count residues inside at least one of the spans."""
     covered, reached = 0, 0
-    for start, end in spans:
+    for start, end in sorted(spans):
         covered += max(0, end - max(start - 1, reached))
         reached = max(reached, end)
-    return names, clans, covered
+    return covered
 
 
 def read_architectures(*paths: Path | str) -> dict[str, str]:

@@ -20,14 +20,16 @@ architectures, while for vectors each is equal to itself alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from omicsai.domains.architectures import SEPARATOR
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = [
     "architecture_distances",
@@ -64,6 +66,8 @@ def profile_vectors(
     profiles : list of str
         Names of the p profiles found, in alphabetical order.
     """
+    from scipy.sparse import csr_array
+
     place = {key: i for i, key in enumerate(ids)}
     best = domains[domains["id"].isin(place)].groupby(["id", "profile"], sort=True)
     scores = best["sequence_score"].max().clip(lower=0).reset_index()
@@ -224,6 +228,8 @@ def _coded(texts: Sequence[str], codes: dict[str, int]) -> list[list[int]]:
 
 
 def _jaccard(left: list[list[int]], right: list[list[int]]) -> NDArray[np.float64]:
+    from scipy.sparse import csr_array
+
     width = 1 + max((code for row in [*left, *right] for code in row), default=0)
 
     def sets(rows: list[list[int]]) -> csr_array:
