@@ -146,7 +146,7 @@ def test_split_writes_what_scripts_rely_on(pipeline):
     split = read(pipeline.split / "split.tsv")
     assert list(split.columns)[:3] == ["id", "part", "cluster"]
     assert list(split["id"]) == pipeline.ids
-    assert set(split["part"]) == {"train", "validation", "test"}
+    assert {"train", "validation", "test"} <= set(split["part"])
     audit = json.loads((pipeline.split / "audit.json").read_text())
     assert audit["sequences"] == split["part"].value_counts().to_dict()
     crossing = read(pipeline.split / "crossing.tsv")

@@ -283,7 +283,8 @@ def search_pairs(
                 run_mmseqs(
                     "ungappedprefilter", query, target, candidates,
                     "--min-ungapped-score", LEAST_UNGAPPED_SCORE, "--comp-bias-corr", 0,
-                    "--max-seqs", len(against), threads=threads,
+                    # its own limit is on the ungapped score's E-value: gapped pairs would be lost
+                    "-e", 1e10, "--max-seqs", len(against), threads=threads,
                 )  # fmt: skip
             else:
                 run_mmseqs(
