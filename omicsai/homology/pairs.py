@@ -283,7 +283,7 @@ def search_pairs(
                 run_mmseqs(
                     "ungappedprefilter", query, target, candidates,
                     "--min-ungapped-score", LEAST_UNGAPPED_SCORE, "--comp-bias-corr", 0,
-                    # its own limit is on the ungapped score's E-value: gapped pairs would be lost
+                    # its E-value is that of the ungapped score: a limit loses gapped pairs
                     "-e", 1e10, "--max-seqs", len(against), threads=threads,
                 )  # fmt: skip
             else:
