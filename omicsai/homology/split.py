@@ -271,7 +271,7 @@ def split_sequences(
     if not complete:
         pairs, cell, missed = close_gaps(
             residues, pairs, cell, definition.wider(),
-            plan if guaranteed else lambda pairs, cell: cell,
+            plan if guaranteed else lambda pairs, cell: cell, parts=len(shares),
             sensitivity=None if exhaustive else sensitivity, threads=threads,
         )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
@@ -295,7 +295,8 @@ def split_sequences(
         cell = plan(pairs, cell)
         if not complete:
             pairs, cell, more = close_gaps(
-                residues, pairs, cell, definition.wider(), plan, before=before,
+                residues, pairs, cell, definition.wider(), plan, parts=len(shares),
+                before=before,
                 sensitivity=None if exhaustive else sensitivity, threads=threads,
             )  # fmt: skip
             missed += more
