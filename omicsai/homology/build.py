@@ -106,7 +106,8 @@ def search_between(
             found.append(
                 search_pairs(
                     residues,
-                    *((later, one) if reverse else (one, later)),
+                    later if reverse else one,
+                    one if reverse else later,
                     definition,
                     sensitivity=sensitivity,
                     threads=threads,
