@@ -478,7 +478,7 @@ def test_a_percentage_is_recognised():
 
 
 def test_one_sequence_cannot_be_split():
-    with pytest.raises(InputError, match="1 sequences cannot fill 3 parts"):
+    with pytest.raises(InputError, match="1 sequence cannot fill 3 parts"):
         split_sequences([Sequence("a", "MKTAYIAKQRMKTAYIAKQR")])
 
 

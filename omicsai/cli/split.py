@@ -107,6 +107,8 @@ def run(arguments: argparse.Namespace) -> None:
         if "fold" in earlier:
             more["kept_folds"] = earlier["fold"].dropna().astype(int).to_dict()
     if arguments.pin:
+        if not arguments.pin.is_file():
+            raise InputError(f"{arguments.pin} is no file: --pin takes one id a line")
         lines = arguments.pin.read_text(encoding="utf-8").splitlines()
         more["unremovable"] = [line.strip() for line in lines if line.strip()]
     result = split_sequences(

@@ -78,6 +78,7 @@ def search_between(
     definition: Definition,
     *,
     sensitivity: float | None,
+    reverse: bool = False,
     threads: int = 1,
     label: str = "between parts",
 ) -> Pairs:
@@ -89,21 +90,24 @@ def search_between(
         Canonical residues of n proteins.
     before, now
         (n,) parts. With one part before, this is a search of all parts against each other.
+    reverse
+        The later part, not the earlier one, is the query: MMseqs2 masks and corrects by
+        role, so that the two directions can differ.
     definition, sensitivity, threads, label
         As in `omicsai.homology.pairs.search_pairs`.
     """
     found = []
     for group in np.unique(before):
         members = np.flatnonzero(before == group)
-        parts, sizes = np.unique(now[members], return_counts=True)
-        # the smaller part is the query, and each pair of parts is searched once
-        parts = parts[np.argsort(sizes, kind="stable")]
+        parts = np.unique(now[members])
         for k, part in enumerate(parts[:-1]):
+            one = members[now[members] == part]
+            later = members[np.isin(now[members], parts[k + 1 :])]
             found.append(
                 search_pairs(
                     residues,
-                    members[now[members] == part],
-                    members[np.isin(now[members], parts[k + 1 :])],
+                    later if reverse else one,
+                    one if reverse else later,
                     definition,
                     sensitivity=sensitivity,
                     threads=threads,
@@ -120,6 +124,7 @@ def close_gaps(
     definition: Definition,
     repair: Callable[[Pairs, NDArray[np.int64]], NDArray[np.int64]],
     *,
+    parts: int,
     before: NDArray[np.int64] | None = None,
     sensitivity: float | None = None,
     threads: int = 1,
@@ -141,6 +146,8 @@ def close_gaps(
         What is alike.
     repair
         New parts from all pairs and the old parts.
+    parts
+        From this number on parts are folds, which are searched in one direction.
     before
         (n,) parts that were already searched against each other, if any were.
     sensitivity
@@ -171,7 +178,12 @@ def close_gaps(
             sensitivity=sensitivity, threads=threads,
             label=f"between parts, round {number}",
         )  # fmt: skip
-        searched = part
+        back = search_between(
+            residues, np.minimum(searched, parts), np.minimum(part, parts), collected,
+            sensitivity=sensitivity, reverse=True, threads=threads,
+            label=f"and back, round {number}",
+        )  # fmt: skip
+        searched, new = part, Pairs.concatenate([new, back])
         pairs = Pairs.concatenate([pairs, new])
         a, b = part[new.first], part[new.second]
         violating = definition.holds(new) & (a != b) & (a >= 0) & (b >= 0)

@@ -283,7 +283,8 @@ def search_pairs(
                 run_mmseqs(
                     "ungappedprefilter", query, target, candidates,
                     "--min-ungapped-score", LEAST_UNGAPPED_SCORE, "--comp-bias-corr", 0,
-                    "--max-seqs", len(against), threads=threads,
+                    # its E-value is that of the ungapped score: a limit loses gapped pairs
+                    "-e", 1e10, "--max-seqs", len(against), threads=threads,
                 )  # fmt: skip
             else:
                 run_mmseqs(

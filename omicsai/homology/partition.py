@@ -106,8 +106,11 @@ def partition_graph(
     shares = np.asarray(fractions, dtype=np.float64)
     shares = shares / shares.sum()
     fixed = np.full(n, -1, dtype=np.int64) if fixed is None else fixed
-    if not n:
-        raise InputError("no sequence is left to be divided")
+    if n < len(shares):
+        raise InputError(
+            f"{n} sequence{'' if n == 1 else 's'} cannot fill {len(shares)} parts: add "
+            "sequences or ask for fewer parts"
+        )
     stays = (fixed >= 0) | (np.zeros(n, dtype=bool) if unremovable is None else unremovable)
     room = np.ceil((shares + tolerance) * n)
     graph = adjacency(n, first, second)

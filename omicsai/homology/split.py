@@ -271,7 +271,7 @@ def split_sequences(
     if not complete:
         pairs, cell, missed = close_gaps(
             residues, pairs, cell, definition.wider(),
-            plan if guaranteed else lambda pairs, cell: cell,
+            plan if guaranteed else lambda pairs, cell: cell, parts=len(shares),
             sensitivity=None if exhaustive else sensitivity, threads=threads,
         )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
@@ -295,13 +295,15 @@ def split_sequences(
         cell = plan(pairs, cell)
         if not complete:
             pairs, cell, more = close_gaps(
-                residues, pairs, cell, definition.wider(), plan, before=before,
+                residues, pairs, cell, definition.wider(), plan, parts=len(shares),
+                before=before,
                 sensitivity=None if exhaustive else sensitivity, threads=threads,
             )  # fmt: skip
             missed += more
     result = plan.last or Partition(plan.parts(cell))
     part, fold_of = plan.parts(cell), plan.fold(cell)
-    returned = _kept_for_training(pairs, part) if keep_for_training else None
+    near = pairs.select(plan.definition.holds(pairs))
+    returned = _kept_for_training(near, part) if keep_for_training else None
     if returned is not None:
         part[returned] = 0
     parts = _names(method, part)
@@ -316,9 +318,9 @@ def split_sequences(
         )
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
-    same = (part[pairs.first] == part[pairs.second]) & (part[pairs.first] >= 0)
-    graph = adjacency(len(ids), pairs.first[same], pairs.second[same])
-    component = components(len(ids), pairs.first[same], pairs.second[same])
+    same = (part[near.first] == part[near.second]) & (part[near.first] >= 0)
+    graph = adjacency(len(ids), near.first[same], near.second[same])
+    component = components(len(ids), near.first[same], near.second[same])
     cluster = star_clusters(graph) if cluster is None else cluster
     named = np.where(part >= 0, "train", "removed") if method == "kfold" else parts
     numbers = part + 1 if method == "kfold" else fold_of
@@ -375,7 +377,7 @@ def split_sequences(
     return Split(
         SPLIT.frame(table.iloc[back].reset_index(drop=True)),
         _cluster_table(ids, cluster, named, given),
-        _removed_table(pairs, ids, part, parts, definition, returned),
+        _removed_table(near, ids, part, parts, definition, returned),
         crossing,
         to_train,
         comparison,

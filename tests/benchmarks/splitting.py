@@ -173,11 +173,15 @@ def audit(records: list[Record], parts: dict[str, str], threads: int) -> dict[st
     part = np.array([code.get(parts.get(name, "removed"), -1) for name, _, _ in records])
     definition = Definition()
     kept = np.flatnonzero(part >= 0)
-    pairs = search_between(
-        [records[i][2] for i in kept], np.zeros(len(kept), dtype=np.int64), part[kept],
-        definition, sensitivity=None, threads=threads,
-    )  # fmt: skip
-    pairs = Pairs.concatenate([pairs]).select(definition.holds(pairs))
+    found = [
+        search_between(
+            [records[i][2] for i in kept], np.zeros(len(kept), dtype=np.int64), part[kept],
+            definition, sensitivity=None, reverse=reverse, threads=threads,
+        )
+        for reverse in (False, True)
+    ]  # fmt: skip
+    pairs = Pairs.concatenate(found)
+    pairs = pairs.select(definition.holds(pairs))
     leaking = np.union1d(pairs.first, pairs.second)
     sizes = np.bincount(part[kept], minlength=3) / len(kept)
     strata = label_strata([label for _, label, _ in records])
