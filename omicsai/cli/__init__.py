@@ -23,6 +23,7 @@ STAGES = (
     "train",
     "evaluate",
     "predict",
+    "number",
     "report",
 )
 

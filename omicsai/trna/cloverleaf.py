@@ -21,7 +21,16 @@ from numpy.typing import NDArray
 
 from omicsai.trna.positions import STEM_PAIRS
 
-__all__ = ["LEADS", "TAILS", "Model", "Segmentation", "as_model", "encode", "load_model", "segment"]
+__all__ = [
+    "LEADS",
+    "TAILS",
+    "Model",
+    "Segmentation",
+    "as_model",
+    "encode",
+    "load_model",
+    "segment",
+]
 
 NUCLEOTIDES = "ACGU"
 UNKNOWN = 4  # any other letter, and what lies outside the sequence: scores zero
@@ -291,11 +300,7 @@ def _to_anticodon_arm(X: NDArray, model: Model) -> tuple[_Table, _Table, _Table]
     known = model.length["beta"]
     possible = (beta >= 0) & (beta < len(known))
     spans = np.where(possible, known[np.where(possible, beta, 0)], -np.inf)
-    candidates = (
-        stem[..., None]
-        + gg[:, :, None]
-        + spans
-    )
+    candidates = stem[..., None] + gg[:, :, None] + spans
     for k, label in enumerate(("20", "20a", "20b")):
         after = _singles(X, seat + 2 + k, (label,), model)
         candidates += np.where(beta > k, after[:, :, None], 0)
@@ -315,8 +320,10 @@ def _to_anticodon_arm(X: NDArray, model: Model) -> tuple[_Table, _Table, _Table]
     lead, linker = np.arange(LEADS)[:, None], np.arange(1, 4)
     which = lead + 7 + linker - D_STARTS.start
     step = model.length["linker"] + LEAD_PRIOR.astype(np.float32)[:, None]
-    step = step + model.base["8"][X[:, lead + 7]] + np.where(
-        linker > 1, model.base["9"][X[:, lead + 8]], 0
+    step = (
+        step
+        + model.base["8"][X[:, lead + 7]]
+        + np.where(linker > 1, model.base["9"][X[:, lead + 8]], 0)
     )
     candidates = d_arm.best[:, which] + step[..., None]  # n, lead, linker, a
     start = _choose(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from omicsai.errors import InputError
 from omicsai.tables import Column, Table
 from omicsai.trna.cloverleaf import Model, Segmentation, load_model, segment
+from omicsai.trna.formats import Trna
+from omicsai.trna.isotypes import amino_acid, anticodon_amino_acid, normal_isotype
 from omicsai.trna.positions import (
     ARM_3,
     ARM_5,
@@ -29,12 +33,16 @@ __all__ = [
     "INVARIANTS",
     "MATRIX",
     "NUMBERING",
-    "RECORDS",
+    "TRNA_RECORDS",
     "Numbered",
+    "formed_positions",
+    "classes_of",
+    "matrix_table",
     "number_sequences",
+    "number_trnas",
     "numbering_table",
     "pairs_form",
-    "records_table",
+    "read_matrix",
 ]
 
 ALPHABET = "ACGUN-"
@@ -76,7 +84,7 @@ NUMBERING = Table(
         Column("pair", "text", "label it pairs with (Watson-Crick or G-U), empty if none"),
     ),
 )  # fmt: skip
-RECORDS = Table(
+TRNA_RECORDS = Table(
     "trna_records",
     (
         Column("id", "text", "tRNA id"),
@@ -124,7 +132,7 @@ class Numbered:
     matrix
         (n, 99) int8 codes into `ALPHABET`: the base at each canonical position.
     records
-        The `RECORDS` table.
+        The `TRNA_RECORDS` table.
     """
 
     ids: list[str]
@@ -204,7 +212,7 @@ def number_sequences(
         _stated(anticodons, n), _stated(isotypes, n), position, insertion,
     )  # fmt: skip
     records.insert(0, "id", ids)
-    records = RECORDS.frame(records)
+    records = TRNA_RECORDS.frame(records)
     failed = (records["status"] == "failed").to_numpy()
     position[failed], insertion[failed], matrix[failed] = OUTSIDE, 0, GAP
     return Numbered(ids, list(sequences), position, insertion, matrix, records)
@@ -262,18 +270,14 @@ def _merge(into: Segmentation, rows: NDArray, other: Segmentation) -> Segmentati
     return Segmentation(**merged)
 
 
-def _best_variants(
-    owner: NDArray, segmentation: Segmentation
-) -> tuple[NDArray, NDArray]:
+def _best_variants(owner: NDArray, segmentation: Segmentation) -> tuple[NDArray, NDArray]:
     """Best variant of each owner: owners, and the index of their variant."""
     order = np.lexsort((-segmentation.score, owner))
     owners, first = np.unique(owner[order], return_index=True)
     return owners, order[first]
 
 
-def _try_selenocysteine(
-    sequences: list[str], found: _Found, model: Model
-) -> _Found:
+def _try_selenocysteine(sequences: list[str], found: _Found, model: Model) -> _Found:
     """Read UCA tRNAs with an eighth acceptor pair: without 7a and 65a they are canonical."""
     owner, variants = [], []
     for row, s in enumerate(sequences):
@@ -287,7 +291,9 @@ def _try_selenocysteine(
         return found
     tried = segment(variants, model)
     # the cut must fall where the reading has its ends, and leave UCA at 34-36
-    anticodon = [v[a + 7 : a + 10] for v, a in zip(variants, _arm_start(tried), strict=True)]
+    anticodon = [
+        v[a + 7 : a + 10] for v, a in zip(variants, _arm_start(tried), strict=True)
+    ]
     placed = (tried.lead == 0) & (tried.tail == np.arange(len(variants)) % SEC_TAILS)
     placed &= (np.array(anticodon) == "UCA") & (tried.variable >= 11)
     tried = replace(tried, score=np.where(placed, tried.score, -np.inf))
@@ -306,9 +312,7 @@ def _arm_start(s: Segmentation) -> NDArray[np.int64]:
     return s.lead + 7 + s.linker + 6 + s.alpha + 2 + s.beta + 1 + 4 + s.hinge
 
 
-def _try_introns(
-    sequences: list[str], found: _Found, model: Model
-) -> _Found:
+def _try_introns(sequences: list[str], found: _Found, model: Model) -> _Found:
     """Cut out every intron after 37 that leaves an anticodon stem; keep one that pays."""
     owner: list[int] = []
     cuts: list[tuple[int, int]] = []
@@ -319,7 +323,9 @@ def _try_introns(
             owner += [row] * len(mine)
     if not owner:
         return found
-    tried = segment([_cut(sequences[r], *c) for r, c in zip(owner, cuts, strict=True)], model)
+    tried = segment(
+        [_cut(sequences[r], *c) for r, c in zip(owner, cuts, strict=True)], model
+    )
     # the cut must fall where the reading has its anticodon loop: after 37
     placed = _arm_start(tried) + 11 == np.array(cuts)[:, 0]
     placed &= (tried.anticodon_loop == 7) & (tried.variable >= 3)
@@ -327,9 +333,7 @@ def _try_introns(
     return _adopt_cuts(found, np.array(owner), np.array(cuts), tried, INTRON_COST, True)
 
 
-def _try_insertions(
-    sequences: list[str], found: _Found, model: Model
-) -> _Found:
+def _try_insertions(sequences: list[str], found: _Found, model: Model) -> _Found:
     """Cut a run of bases out of the linker or the D loop of weak readings."""
     cuts = [
         (row, start, length)
@@ -366,7 +370,11 @@ def _adopt_cuts(
     least = np.maximum(found.segmentation.score[owners], FOUND_SCORE) + cost
     better = tried.score[best] > least
     rows, best = owners[better], best[better]
-    cut, kind, special = found.cut.copy(), found.is_intron.copy(), found.selenocysteine.copy()
+    cut, kind, special = (
+        found.cut.copy(),
+        found.is_intron.copy(),
+        found.selenocysteine.copy(),
+    )
     cut[rows], kind[rows], special[rows] = cuts[best], is_intron, False
     merged = _merge(found.segmentation, rows, _take(tried, best))
     return replace(
@@ -374,9 +382,7 @@ def _adopt_cuts(
     )
 
 
-def _try_partial(
-    sequences: list[str], found: _Found, model: Model
-) -> _Found:
+def _try_partial(sequences: list[str], found: _Found, model: Model) -> _Found:
     """Read what has no acceptor stem: bases missing at an end, or more before position 1."""
     ends = range(MOST_MISSING + 1)
     shapes = [(a, b, 0) for a in ends for b in ends if a + b]
@@ -638,7 +644,7 @@ def _judge(
                 "method": "" if failed else "enumeration",
             }
         )  # fmt: skip
-    columns = [c.name for c in RECORDS.columns if c.name != "id"]
+    columns = [c.name for c in TRNA_RECORDS.columns if c.name != "id"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -666,9 +672,7 @@ def _verdict(
     """Status and reason of one record."""
     if problem:
         return "failed", problem
-    absent = [
-        name for key, (name, size) in STEM_NAMES.items() if stems[key] < 0.5 * size
-    ]
+    absent = [name for key, (name, size) in STEM_NAMES.items() if stems[key] < 0.5 * size]
     if not np.isfinite(score) or score < FOUND_SCORE:
         firm = stems["acceptor_stem"] >= 6 and stems["anticodon_stem"] >= 4
         firm = firm and score > ARMLESS_SCORE and met[list(INVARIANTS).index("33")]
@@ -680,9 +684,12 @@ def _verdict(
         text
         for count, text in zip(
             ends,
-            (f"{ends[0]} bases missing at the 5' end", f"{ends[1]} bases missing at the 3' end",
-             f"{ends[2]} bases before position 1 do not fit",
-             f"{ends[3]} bases inserted in linker or D loop"),
+            (
+                f"{ends[0]} bases missing at the 5' end",
+                f"{ends[1]} bases missing at the 3' end",
+                f"{ends[2]} bases before position 1 do not fit",
+                f"{ends[3]} bases inserted in linker or D loop",
+            ),
             strict=True,
         )
         if count
@@ -714,9 +721,58 @@ def _verdict(
 # --- tables -------------------------------------------------------------------------------
 
 
-def records_table(numbered: Numbered) -> pd.DataFrame:
-    """Return the `RECORDS` table of numbered tRNAs."""
-    return numbered.records
+def number_trnas(
+    trnas: Sequence[Trna], labels: Mapping[str, str] | None = None
+) -> Numbered:
+    """Number tRNAs as `omicsai.trna.read_trnas` gives them.
+
+    Parameters
+    ----------
+    trnas
+        Records with what their source states.
+    labels
+        Stated isotypes by id, which win over those of headers.
+    """
+    told = labels or {}
+    return number_sequences(
+        [t.sequence for t in trnas],
+        [t.id for t in trnas],
+        problems=[t.problem for t in trnas],
+        isotypes=[normal_isotype(told.get(t.id, "")) or t.isotype for t in trnas],
+        anticodons=[t.anticodon for t in trnas],
+        introns=[t.intron for t in trnas],
+    )
+
+
+def classes_of(numbered: Numbered) -> list[str]:
+    """Amino acid of each tRNA: by the stated isotype, else by the anticodon; else empty."""
+    return [
+        amino_acid(stated) or anticodon_amino_acid(anticodon)
+        for stated, anticodon in zip(
+            numbered.records["isotype"], numbered.records["anticodon"], strict=True
+        )
+    ]
+
+
+def matrix_table(numbered: Numbered) -> pd.DataFrame:
+    """Return the wide `MATRIX` table of every record that has labels."""
+    kept = numbered.usable("ok", "low", "unsupported")
+    letters = np.array(list(ALPHABET), dtype=object)[numbered.matrix[kept]]
+    frame = pd.DataFrame(letters, columns=list(LABELS))
+    frame.insert(0, "id", np.array(numbered.ids, dtype=object)[kept])
+    return MATRIX.frame(frame)
+
+
+def read_matrix(path: Path | str) -> tuple[list[str], NDArray[np.int8]]:
+    """Read ``matrix.tsv``: ids, and base codes (n, 99)."""
+    frame = MATRIX.read(path)
+    codes = {letter: code for code, letter in enumerate(ALPHABET)}
+    values = frame[list(LABELS)].to_numpy()
+    wrong = sorted(set(values.ravel()) - set(codes))
+    if wrong:
+        raise InputError(f"{path}: {wrong[0]!r} is no base: expected one of {ALPHABET}")
+    matrix = np.vectorize(codes.__getitem__, otypes=[np.int8])(values)
+    return frame["id"].tolist(), matrix.reshape(len(frame), len(LABELS))
 
 
 def numbering_table(numbered: Numbered) -> pd.DataFrame:
@@ -737,7 +793,7 @@ def numbering_table(numbered: Numbered) -> pd.DataFrame:
     for r, (first, last) in starts.items():
         region[(row == r) & (column + 1 >= int(first)) & (column < int(last))] = "intron"
     partner = np.array([PARTNERS.get(name, "") for name in LABELS], dtype=object)
-    formed = _formed_positions(numbered.matrix)
+    formed = formed_positions(numbered.matrix)
     inside = (position >= 0) & (insertion == 0)
     pair = np.where(
         inside & formed[row, np.maximum(position, 0)], partner[np.maximum(position, 0)], ""
@@ -761,7 +817,7 @@ PARTNERS = {
 }
 
 
-def _formed_positions(matrix: NDArray[np.int8]) -> NDArray[np.bool_]:
+def formed_positions(matrix: NDArray[np.int8]) -> NDArray[np.bool_]:
     """(n, 99) whether the base at a position is in a pair that forms."""
     pairs = (*STEM_PAIRS, *ARM_PAIRS)
     formed = pairs_form(matrix, pairs)

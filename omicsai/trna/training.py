@@ -27,9 +27,7 @@ from omicsai.trna.stockholm import read_stockholm
 __all__ = ["consensus_columns", "train_numbering"]
 
 # positions that most tRNAs have: 17, 17a, 20a, 20b, 47 and the arm are insertions to them
-CONSENSUS: tuple[str, ...] = tuple(
-    str(k) for k in range(1, 74) if k not in (17, 47)
-)
+CONSENSUS: tuple[str, ...] = tuple(str(k) for k in range(1, 74) if k not in (17, 47))
 CANONICAL = {"18": "G", "19": "G", "53": "G", "56": "C", "61": "C"}
 ALIKE = 0.8  # identity at which two rows of the seed share their weight
 DAMAGE = 0.02  # share of positions taken to be arbitrary: pseudogenes, wrong reads
@@ -105,7 +103,9 @@ def train_numbering(rows: Sequence[str]) -> dict[str, Any]:
     for _ in range(ROUNDS):
         found = segment(sequences, as_model(parameters))
         sure = (found.score >= SURE_SCORE) & (found.posterior >= SURE_POSTERIOR)
-        numbered = number_sequences([sequences[i] for i in np.flatnonzero(sure)], model=as_model(parameters))
+        numbered = number_sequences(
+            [sequences[i] for i in np.flatnonzero(sure)], model=as_model(parameters)
+        )
         matrix = np.where(numbered.matrix < 4, numbered.matrix, -1)
         bases = {label: matrix[:, INDEX[label]] for label in (*CONSENSUS, *OPTIONAL)}
         lengths = {name: getattr(found, name)[sure] for name in SPANS}
