@@ -454,7 +454,8 @@ def _labels(
         if variable < 0 or not np.isfinite(s.score[row]):
             continue
         end = len(whole) - tail
-        region = whole[end - 26 - t_loop + 7 - sec - variable : end - 26 - t_loop + 7 - sec]
+        first_49 = end - 18 - t_loop - sec
+        region = whole[first_49 - variable : first_49]
         arm = _arm_pairs(region[2:-3]) if variable >= 6 else 0
         marks = _end_marks(whole, lead, end)
         where, extra = _template(
