@@ -24,6 +24,10 @@ STAGES = (
     "evaluate",
     "predict",
     "number",
+    "identity",
+    "distance",
+    "cognates",
+    "pairing",
     "report",
 )
 

@@ -17,7 +17,7 @@ from omicsai.tables import Column, Table
 from omicsai.trna.numbering import ALPHABET
 from omicsai.trna.positions import INDEX, LABELS, STEM_PAIRS
 
-__all__ = ["FEATURES", "HEIGHTS", "function_logo", "position_information"]
+__all__ = ["FEATURES", "HEIGHTS", "function_logo", "position_information", "unique_trnas"]
 
 FEATURES = Table(
     "logo_features",
@@ -187,3 +187,9 @@ def position_information(
         value = _entropy(Y.sum(axis=0)[None])[0] - (share * _entropy(counts)).sum()
         result[position] = max(float(value), 0.0)
     return result
+
+
+def unique_trnas(matrix: NDArray[np.int8], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Rows (m,) of the first of each set of equal tRNAs: gene copies are no evidence."""
+    rows = np.column_stack([matrix, np.unique(np.array(classes), return_inverse=True)[1]])
+    return np.sort(np.unique(rows, axis=0, return_index=True)[1])

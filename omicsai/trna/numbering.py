@@ -34,6 +34,7 @@ __all__ = [
     "MATRIX",
     "NUMBERING",
     "TRNA_RECORDS",
+    "Collection",
     "Numbered",
     "formed_positions",
     "classes_of",
@@ -42,6 +43,7 @@ __all__ = [
     "number_trnas",
     "numbering_table",
     "pairs_form",
+    "read_collection",
     "read_matrix",
 ]
 
@@ -747,11 +749,13 @@ def number_trnas(
 
 def classes_of(numbered: Numbered) -> list[str]:
     """Amino acid of each tRNA: by the stated isotype, else by the anticodon; else empty."""
+    return _classes(numbered.records)
+
+
+def _classes(records: pd.DataFrame) -> list[str]:
     return [
         amino_acid(stated) or anticodon_amino_acid(anticodon)
-        for stated, anticodon in zip(
-            numbered.records["isotype"], numbered.records["anticodon"], strict=True
-        )
+        for stated, anticodon in zip(records["isotype"], records["anticodon"], strict=True)
     ]
 
 
@@ -826,3 +830,52 @@ def formed_positions(matrix: NDArray[np.int8]) -> NDArray[np.bool_]:
     positions[:, [INDEX[a] for a, _ in pairs]] = formed
     positions[:, [INDEX[b] for _, b in pairs]] = formed
     return positions
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What later stages read of a folder that ``omicsai number`` wrote.
+
+    Attributes
+    ----------
+    ids
+        (n,) tRNAs with status ok or low, in the order of the table.
+    matrix
+        (n, 99) base codes.
+    classes
+        (n,) amino acid: by the stated isotype, else by the anticodon; empty if neither.
+    records
+        Their rows of the `TRNA_RECORDS` table.
+    """
+
+    ids: list[str]
+    matrix: NDArray[np.int8]
+    classes: list[str]
+    records: pd.DataFrame
+
+
+def read_collection(folder: Path | str) -> Collection:
+    """Read the tRNAs that a folder of ``omicsai number`` holds.
+
+    Raises
+    ------
+    InputError
+        If a table is missing, or no tRNA has the status ok or low.
+    """
+    folder = Path(folder)
+    ids, matrix = read_matrix(folder / "matrix.tsv")
+    records = TRNA_RECORDS.read(folder / "records.tsv")
+    # repeated ids have one usable record at most
+    kept = records[records["status"].isin(["ok", "low"])].drop_duplicates("id")
+    row = {key: i for i, key in enumerate(ids)}
+    kept = kept[kept["id"].isin(row.keys())].reset_index(drop=True)
+    if kept.empty:
+        raise InputError(
+            f"{folder} has no usable tRNA: see the reasons in {folder / 'records.tsv'}"
+        )
+    return Collection(
+        kept["id"].tolist(),
+        matrix[[row[key] for key in kept["id"]]],
+        _classes(kept),
+        kept,
+    )
