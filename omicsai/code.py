@@ -80,5 +80,5 @@ def _files(module: str) -> list[Path]:
     assert path is not None, module
     if path.name != "__init__.py":
         return [path]
-    data = path.parent.glob("templates/*")
+    data = (*path.parent.glob("templates/*"), *path.parent.glob("data/*"))
     return [path, *sorted(file for file in data if file.is_file())]

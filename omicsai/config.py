@@ -265,6 +265,14 @@ class IsotypeOptions(Section):
 class PairingOptions(Section):
     """Synthetases and tRNAs of the same genomes."""
 
+    synthetases: str | None = Field(
+        None, description="FASTA file of synthetase proteins; empty for no pairing"
+    )
+    genomes: str | None = Field(
+        None,
+        description="table with the columns id (synthetase or tRNA) and genome; a column "
+        "amino_acid may say what a synthetase attaches",
+    )
     permutations: int = Field(
         999, ge=99, description="permutations of genomes behind the p-values"
     )
@@ -288,6 +296,10 @@ class Config(Section):
     control: Literal["cross_entropy", "proselflc"] = Field(
         "cross_entropy",
         description="loss of the control model trained beside the model",
+    )
+    host: str | None = Field(
+        None,
+        description="tRNA batch whose synthetases judge; empty: each batch its own",
     )
     simulate: SimulateOptions = SimulateOptions()
     check: CheckOptions = CheckOptions()

@@ -27,6 +27,7 @@ STAGES = (
     "identity",
     "distance",
     "cognates",
+    "isotype",
     "pairing",
     "report",
 )

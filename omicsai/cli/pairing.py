@@ -21,14 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("numbered", type=Path, help="folder of 'omicsai number'")
     parser.add_argument(
-        "--synthetases", type=Path, required=True, help="FASTA file of synthetase proteins"
-    )
-    parser.add_argument(
-        "--genomes", type=Path, required=True,
-        help="table with the columns id (synthetase or tRNA) and genome; an optional "
-        "column amino_acid says what a synthetase attaches",
-    )  # fmt: skip
-    parser.add_argument(
         "--architectures", type=Path, help="architectures.tsv of 'omicsai annotate'"
     )
     parser.add_argument(
@@ -44,6 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Match, correlate and write."""
     import pandas as pd
 
+    from omicsai.errors import ConfigError
     from omicsai.domains import ARCHITECTURES
     from omicsai.sequences import canonical, parse_fasta
     from omicsai.tables import Column, Table, write_provenance
@@ -63,6 +56,8 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
     options = section_of(arguments, PairingOptions)
+    if options.synthetases is None or options.genomes is None:
+        raise ConfigError("pairing needs --synthetases FASTA and --genomes TSV")
     told = Table(
         "genomes",
         (
@@ -70,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
             Column("genome", "text", "genome it is from"),
             Column("amino_acid", "text", "amino acid of a synthetase", optional=True),
         ),
-    ).read(arguments.genomes)
+    ).read(options.genomes)
     genomes = dict(zip(told["id"], told["genome"], strict=True))
     acids = dict(zip(told["id"], told.get("amino_acid", told["id"]), strict=True))
     architectures = {}
@@ -79,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
         architectures = dict(zip(table["id"], table["architecture"], strict=True))
     proteins = [
         (record.id, record.header, canonical(record.raw)[0])
-        for record in parse_fasta(arguments.synthetases)
+        for record in parse_fasta(options.synthetases)
     ]
     synthetases = describe_synthetases(
         proteins, genomes, acids if "amino_acid" in told else None, architectures
@@ -108,12 +103,12 @@ def run(arguments: argparse.Namespace) -> None:
     PAIRS.write(pairs, arguments.out / "pairs.tsv")
     COVARIATION.write(result, arguments.out / "covariation.tsv")
     inputs = {"matrix": arguments.numbered / "matrix.tsv"}
-    inputs |= {"synthetases": arguments.synthetases, "genomes": arguments.genomes}
+    inputs |= {"synthetases": Path(options.synthetases), "genomes": Path(options.genomes)}
     optional = {"architectures": arguments.architectures, "identity": arguments.identity}
     write_provenance(
         arguments.out / "pairing.provenance.json",
         stage="pairing",
-        options={**options.model_dump(), "seed": arguments.seed},
+        options={"permutations": options.permutations, "seed": arguments.seed},
         inputs=inputs | {k: v for k, v in optional.items() if v is not None},
     )
     logger.info(

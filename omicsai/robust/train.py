@@ -30,6 +30,7 @@ __all__ = ["HISTORY", "Loss", "Options", "Trained", "train_classifier"]
 logger = logging.getLogger(__name__)
 
 Loss = Literal["proselflc", "cross_entropy"]
+Scaling = Literal["each", "common"]
 
 HISTORY = Table(
     "history",
@@ -67,6 +68,9 @@ class Options:
         ProSelfLC's B, τ, T and l. ``transit=None`` sets τ to where the validation loss of
         a cross-entropy pilot is lowest, because on fixed embeddings memorisation begins
         long before the published one half.
+    scaling
+        ``"each"`` brings every feature to unit variance; ``"common"`` divides all by one
+        number, for features whose relative size means something (kernel features).
     seed
         Seed of initial weights and batches.
     """
@@ -84,6 +88,7 @@ class Options:
     transit: float | None = None
     temperature: float = 0.5
     trust: TrustMode = "entropy"
+    scaling: Scaling = "each"
     seed: int = 1
 
 
@@ -172,7 +177,7 @@ def train_classifier(
         )
     torch.set_num_threads(1)  # sums in one order, so that a rerun gives the same bits
     torch.use_deterministic_algorithms(True)
-    mean, scale = standardisation(features[training])
+    mean, scale = standardisation(features[training], options.scaling)
     X = torch.from_numpy((features - mean) / scale)
     Q = torch.zeros(len(code), len(classes))
     Q[code >= 0] = torch.eye(len(classes))[code[code >= 0]]
@@ -215,11 +220,13 @@ def _fold_numbers(fold: ArrayLike | None, count: int) -> NDArray[np.int64]:
 
 
 def standardisation(
-    features: NDArray,
+    features: NDArray, scaling: Scaling = "each"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and scale (d,) of each feature; constant features have scale 1."""
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
+    if scaling == "common":
+        scale[:] = np.sqrt((scale**2).mean())
     scale[scale < 1e-8] = 1.0
     return mean.astype(np.float32), scale.astype(np.float32)
 

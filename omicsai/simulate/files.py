@@ -11,4 +11,7 @@ FILES = {
     "new": "new.fasta",
     "profiles": "profiles.hmm",
     "truth": "truth.tsv",
+    "trnas": "trnas.fasta",
+    "trna_labels": "trnas.labels.tsv",
+    "trna_truth": "trnas.truth.tsv",
 }

@@ -23,6 +23,7 @@ from omicsai.trna.distance import (
     map_distances,
     nearest,
 )
+from omicsai.trna.features import ISOTYPES
 from omicsai.trna.formats import Trna, read_trnas
 from omicsai.trna.identity import (
     IDENTITY,
@@ -32,12 +33,18 @@ from omicsai.trna.identity import (
     read_identity,
 )
 from omicsai.trna.isotypes import AMINO_ACIDS, amino_acid, normal_isotype
-from omicsai.trna.logos import FEATURES, HEIGHTS, function_logo, position_information, unique_trnas
+from omicsai.trna.logos import (
+    FEATURES,
+    HEIGHTS,
+    function_logo,
+    position_information,
+    unique_trnas,
+)
 from omicsai.trna.numbering import (
-    Collection,
     MATRIX,
     NUMBERING,
     TRNA_RECORDS,
+    Collection,
     Numbered,
     classes_of,
     matrix_table,
@@ -67,6 +74,7 @@ __all__ = [
     "FEATURES",
     "HEIGHTS",
     "IDENTITY",
+    "ISOTYPES",
     "LABELS",
     "MAP",
     "MATRIX",

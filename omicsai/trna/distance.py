@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import minimize
@@ -68,9 +67,7 @@ MAP = Table(
 def core_weights() -> NDArray[np.float64]:
     """Weight 1 for positions 1 to 73, 0 for -1, the variable arm and CCA; (99,)."""
     outside = {"-1", "74", "75", "76"}
-    return np.array(
-        [float(p not in outside and not p.startswith("e")) for p in LABELS]
-    )
+    return np.array([float(p not in outside and not p.startswith("e")) for p in LABELS])
 
 
 def identity_weights(positions: dict[str, list[str]]) -> NDArray[np.float64]:
@@ -242,7 +239,9 @@ def map_distances(D: NDArray[np.float32]) -> NDArray[np.float64]:
     if n < 3:
         return np.zeros((n, 2))
     squared = D.astype(np.float64) ** 2
-    centred = squared - squared.mean(axis=0) - squared.mean(axis=1)[:, None] + squared.mean()
+    centred = (
+        squared - squared.mean(axis=0) - squared.mean(axis=1)[:, None] + squared.mean()
+    )
     from scipy.sparse.linalg import eigsh
 
     values, vectors = eigsh(-0.5 * centred, k=2, which="LA", v0=np.ones(n))

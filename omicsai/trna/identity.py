@@ -152,9 +152,7 @@ def check_identity(
     return SUPPORT.frame(pd.DataFrame(rows, columns=SUPPORT.names))
 
 
-def _has_element(
-    matrix: NDArray[np.int8], position: str, bases: str
-) -> NDArray[np.bool_]:
+def _has_element(matrix: NDArray[np.int8], position: str, bases: str) -> NDArray[np.bool_]:
     if position == VARIABLE_ARM:
         arm = [INDEX[p] for p in INDEX if p.startswith("e")]
         return (matrix[:, arm] < GAP).sum(axis=1) >= LONG_ARM

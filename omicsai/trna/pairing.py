@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from omicsai.tables import Column, Table
-from omicsai.trna.isotypes import AMINO_ACIDS, ONE_LETTER, amino_acid, normal_isotype
+from omicsai.trna.isotypes import AMINO_ACIDS, amino_acid, normal_isotype
 
 __all__ = [
     "COVARIATION",
@@ -127,10 +127,16 @@ def describe_synthetases(
     told, drawn = amino_acids or {}, architectures or {}
     found = []
     for key, header, residues in proteins:
-        name = amino_acid(normal_isotype(told.get(key, ""))) or synthetase_amino_acid(header)
+        name = amino_acid(normal_isotype(told.get(key, ""))) or synthetase_amino_acid(
+            header
+        )
         found.append(
             Synthetase(
-                key, genomes.get(key, ""), name, _enzyme_class(name, header), residues,
+                key,
+                genomes.get(key, ""),
+                name,
+                _enzyme_class(name, header),
+                residues,
                 drawn.get(key, ""),
             )  # fmt: skip
         )

@@ -84,6 +84,11 @@ def get_evaluated_batches():
     return [name for name in names if batches[name].labels]
 
 
+def get_trna_batches_to_predict():
+    """Names of the tRNA batches whose isotypes are predicted and not learned from."""
+    return get_batches(molecule="trna", trains=False)
+
+
 def get_truth(wildcards):
     """The example's truth, if a batch is the simulated example."""
     known = any(batch.fasta == EXAMPLE["known"] for batch in batches.values())

@@ -13,6 +13,12 @@ rule write_report:
         rules.train.input,
         rules.evaluate.input,
         rules.predict.input,
+        rules.number.input,
+        rules.identity.input,
+        rules.distance.input,
+        rules.cognates.input,
+        rules.isotype.input,
+        rules.pairing.input,
         truth=get_truth,
     output:
         page=report(
