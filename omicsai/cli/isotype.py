@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         features, list(given), part, cluster, fold,
         Options(
             loss=options.loss, members=options.members, epochs=options.epochs,
-            weight_decay=30.0, scaling="common", seed=arguments.seed,
+            weight_decay=10.0, scaling="common", seed=arguments.seed,
         ),
     )  # fmt: skip
     examples = EXAMPLES.frame(

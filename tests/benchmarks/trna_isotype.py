@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--loss", nargs="+", default=["proselflc", "cross_entropy"])
-    parser.add_argument("--decay", type=float, default=30.0)
+    parser.add_argument("--decay", type=float, default=10.0)
     parser.add_argument("--members", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--anticodon", choices=["masked", "kept"], default="masked")

@@ -95,6 +95,12 @@ def get_truth(wildcards):
     return EXAMPLE["truth"] if known else []
 
 
+def get_trna_truth(wildcards):
+    """Truth of the simulated tRNAs, if a batch is the simulated example."""
+    known = any(batch.fasta == EXAMPLE["trnas"] for batch in batches.values())
+    return EXAMPLE["trna_truth"] if known else []
+
+
 wildcard_constraints:
     batch="|".join(batches),
     model="model|control",
