@@ -156,12 +156,14 @@ def segment(sequences: Sequence[str], model: Model | None = None) -> Segmentatio
         Also for sequences that are no tRNA: judge by score and posterior.
     """
     model = model or load_model()
+    if not len(sequences):
+        none = np.zeros(0, dtype=np.int64)
+        empty = none.astype(np.float32)
+        return Segmentation(*[none] * 9, score=empty, posterior=empty)
     chunks = [
         _segment_chunk(sequences[i : i + CHUNK], model)
         for i in range(0, len(sequences), CHUNK)
     ]
-    if not chunks:
-        return _segment_chunk([], model)
     names = Segmentation.__dataclass_fields__
     return Segmentation(
         **{name: np.concatenate([getattr(c, name) for c in chunks]) for name in names}

@@ -42,7 +42,7 @@ def normal_isotype(name: str) -> str:
         One of `AMINO_ACIDS`, ``iMet``, ``fMet``, ``Ile2``, ``SeC``, ``Pyl``, ``Sup``
         (suppressor), ``Und`` (undetermined); empty if the name is none of these.
     """
-    word = re.sub(r"^tRNA-?|[^A-Za-z0-9]|\(p\)", "", name.strip(), flags=re.IGNORECASE)
+    word = re.sub(r"^tRNA-?|\(p\)|[^A-Za-z0-9]", "", name.strip(), flags=re.IGNORECASE)
     if word.lower() in SPECIAL:
         return SPECIAL[word.lower()]
     if len(word) == 1:

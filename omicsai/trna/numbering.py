@@ -61,9 +61,12 @@ FOUND_SCORE, OK_SCORE, ARMLESS_SCORE = -10.0, 20.0, -40.0
 OK_PAIRS, OK_ANTICODON_PAIRS, OK_INVARIANTS, OK_POSTERIOR = 17, 4, 8, 0.5
 LONG_ENOUGH_FOR_INTRON = 78
 PARTIAL_SCORE = 5.0  # nats, of a tRNA without its acceptor stem
+PARTIAL_BELOW, INSERTION_BELOW = 0.0, 5.0  # readings that score more are left alone
+PARTIAL_GAIN = 10.0  # nats it must gain on the whole reading
 MOST_MISSING, MOST_SKIPPED = 9, 10
 INTRON_COST, SELENOCYSTEINE_COST = 8.0, 3.0
 SEC_TAILS = 5
+LONG_INTRON = 62  # bases; the longest nuclear ones of yeast have about 60
 INTRON_SCORE = 60.0  # nats; what scores more has no intron
 INSERTION_COST, LONGEST_INSERTION = 10.0, 24
 INSERTION_PLACES = (7, 16, 17, 20, 21)  # index of the first inserted base
@@ -339,7 +342,7 @@ def _try_insertions(sequences: list[str], found: _Found, model: Model) -> _Found
     """Cut a run of bases out of the linker or the D loop of weak readings."""
     cuts = [
         (row, start, length)
-        for row in _rows_with_t_loop(sequences, found, OK_SCORE)
+        for row in _rows_with_t_loop(sequences, found, INSERTION_BELOW)
         for start in INSERTION_PLACES
         for length in range(2, min(LONGEST_INSERTION, len(sequences[row]) - SHORTEST) + 1)
     ]
@@ -388,8 +391,8 @@ def _try_partial(sequences: list[str], found: _Found, model: Model) -> _Found:
     """Read what has no acceptor stem: bases missing at an end, or more before position 1."""
     ends = range(MOST_MISSING + 1)
     shapes = [(a, b, 0) for a in ends for b in ends if a + b]
-    shapes += [(0, b, k) for b in ends for k in range(1, MOST_SKIPPED + 1)]
-    doubtful = _rows_with_t_loop(sequences, found, FOUND_SCORE)
+    shapes += [(0, b, k) for b in range(4) for k in range(1, MOST_SKIPPED + 1)]
+    doubtful = _rows_with_t_loop(sequences, found, PARTIAL_BELOW)
     if not len(doubtful):
         return found
     owner = np.repeat(doubtful, len(shapes))
@@ -401,10 +404,12 @@ def _try_partial(sequences: list[str], found: _Found, model: Model) -> _Found:
         ],
         model,
     )
-    placed = (shape[:, 2] > 0) | ((tried.lead == 0) & (tried.tail == 0))
+    placed = (shape[:, 0] == 0) | (tried.lead == 0)
+    placed &= (shape[:, 1] == 0) | (tried.tail == 0)
     tried = replace(tried, score=np.where(placed, tried.score, -np.inf))
     owners, best = _best_variants(owner, tried)
-    better = tried.score[best] > PARTIAL_SCORE
+    least = np.maximum(found.segmentation.score[owners] + PARTIAL_GAIN, PARTIAL_SCORE)
+    better = tried.score[best] > least
     rows, best = owners[better], best[better]
     missing, skipped = found.missing.copy(), found.skipped.copy()
     missing[rows], skipped[rows] = shape[best, :2], shape[best, 2]
@@ -711,10 +716,12 @@ def _verdict(
         doubts.append(f"another segmentation is as likely (posterior {posterior:.2f})")
     if "N" in anticodon or "-" in anticodon:
         doubts.append("anticodon not readable")
+    if intron[1] > LONG_INTRON:
+        doubts.append(f"an intron of {intron[1]} bases: two tRNAs in one record?")
     notes = []
     if selenocysteine:
         notes.append("selenocysteine tRNA: eighth acceptor pair 7i1:65i1")
-    if intron[1]:
+    if 0 < intron[1] <= LONG_INTRON:
         notes.append(f"intron of {intron[1]} bases cut out")
     if len(stated) == 3 and set(stated) <= set("ACGU") and stated != anticodon:
         doubts.append(f"stated anticodon {stated} but 34-36 is {anticodon}")
