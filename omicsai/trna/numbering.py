@@ -71,6 +71,8 @@ INTRON_SCORE = 60.0  # nats; what scores more has no intron
 INSERTION_COST, LONGEST_INSERTION = 10.0, 24
 INSERTION_PLACES = (7, 16, 17, 20, 21)  # index of the first inserted base
 SHORTEST_INTRON, LONGEST_INTRON = 3, 160
+LONG_VARIABLE = 26
+T_LOOP_CORE = re.compile("G[UG]UC[AG]A")
 T_LOOP = re.compile("G[UG]UC.A|GUUC")  # G53 to A58, or its heart
 WATSON_CRICK_WOBBLE = ("AU", "UA", "GC", "CG", "GU", "UG")
 
@@ -629,6 +631,8 @@ def _judge(
         status, reason = _verdict(
             problems[i], score[i], posterior[i], formed[i], {k: v[i] for k, v in stems.items()},
             met[i], ends[i], bool(special[i]), intron[i], anticodon, stated[i],
+            len(T_LOOP_CORE.findall(sequences[i])) if len(sequences[i]) > 110 else 1,
+            int(variable[i]),
         )  # fmt: skip
         failed = status == "failed"
         p = float(posterior[i])
@@ -675,7 +679,7 @@ STEM_NAMES = {
 def _verdict(
     problem: str, score: float, posterior: float, formed: NDArray,
     stems: dict[str, int], met: NDArray, ends: NDArray, selenocysteine: bool,
-    intron: NDArray, anticodon: str, stated: str,
+    intron: NDArray, anticodon: str, stated: str, t_loops: int, variable: int,
 ) -> tuple[str, str]:  # fmt: skip
     """Status and reason of one record."""
     if problem:
@@ -716,12 +720,15 @@ def _verdict(
         doubts.append(f"another segmentation is as likely (posterior {posterior:.2f})")
     if "N" in anticodon or "-" in anticodon:
         doubts.append("anticodon not readable")
-    if intron[1] > LONG_INTRON:
-        doubts.append(f"an intron of {intron[1]} bases: two tRNAs in one record?")
+    if intron[1] > LONG_INTRON or t_loops > 1:
+        told = f"an intron of {intron[1]} bases" if intron[1] else f"{t_loops} T loops"
+        doubts.append(f"{told}: two tRNAs in one record?")
+    if variable > LONG_VARIABLE:
+        doubts.append(f"variable loop of {variable} bases")
     notes = []
     if selenocysteine:
         notes.append("selenocysteine tRNA: eighth acceptor pair 7i1:65i1")
-    if 0 < intron[1] <= LONG_INTRON:
+    if intron[1] and not (intron[1] > LONG_INTRON or t_loops > 1):
         notes.append(f"intron of {intron[1]} bases cut out")
     if len(stated) == 3 and set(stated) <= set("ACGU") and stated != anticodon:
         doubts.append(f"stated anticodon {stated} but 34-36 is {anticodon}")
