@@ -68,12 +68,14 @@ INTRON_COST, SELENOCYSTEINE_COST = 8.0, 3.0
 SEC_TAILS = 5
 LONG_INTRON = 62  # bases; the longest nuclear ones of yeast have about 60
 INTRON_SCORE = 60.0  # nats; what scores more has no intron
+USUAL_LENGTHS = range(69, 94)
 INSERTION_COST, LONGEST_INSERTION = 10.0, 24
-INSERTION_PLACES = (7, 16, 17, 20, 21)  # index of the first inserted base
+INSERTION_PLACES = (7, 16, 17, 20)  # index of the first inserted base
 SHORTEST_INTRON, LONGEST_INTRON = 3, 160
 LONG_VARIABLE = 26
+SURELY_ONE = 110  # bases: no longer record can hold two tRNAs
 T_LOOP_CORE = re.compile("G[UG]UC[AG]A")
-T_LOOP = re.compile("G[UG]UC.A|GUUC")  # G53 to A58, or its heart
+T_LOOP = re.compile("G[UG]UC.A|GUUC[AG]")  # G53 to A58, or nearly
 WATSON_CRICK_WOBBLE = ("AU", "UA", "GC", "CG", "GU", "UG")
 
 NUMBERING = Table(
@@ -346,7 +348,8 @@ def _try_insertions(sequences: list[str], found: _Found, model: Model) -> _Found
         (row, start, length)
         for row in _rows_with_t_loop(sequences, found, INSERTION_BELOW)
         for start in INSERTION_PLACES
-        for length in range(2, min(LONGEST_INSERTION, len(sequences[row]) - SHORTEST) + 1)
+        for length in range(2, LONGEST_INSERTION + 1)
+        if len(sequences[row]) - length in USUAL_LENGTHS
     ]
     if not cuts:
         return found
@@ -397,8 +400,16 @@ def _try_partial(sequences: list[str], found: _Found, model: Model) -> _Found:
     doubtful = _rows_with_t_loop(sequences, found, PARTIAL_BELOW)
     if not len(doubtful):
         return found
-    owner = np.repeat(doubtful, len(shapes))
-    shape = np.tile(np.array(shapes), (len(doubtful), 1))
+    drawn = [
+        (row, *ends)
+        for row in doubtful
+        for ends in shapes
+        if len(sequences[row]) + ends[0] + ends[1] - ends[2] in USUAL_LENGTHS
+    ]
+    if not drawn:
+        return found
+    owner, shape = np.split(np.array(drawn), [1], axis=1)
+    owner = owner[:, 0]
     tried = segment(
         [
             "N" * a + sequences[row][skip:] + "N" * b
@@ -625,49 +636,66 @@ def _judge(
     ends[where] = np.column_stack([found.missing, found.skipped, inserted[where]])
     anticodons = matrix[:, [INDEX[p] for p in ("34", "35", "36")]]
     cca = (matrix[:, [INDEX[p] for p in ("74", "75", "76")]] == [1, 1, 0]).all(axis=1)
-    rows = []
-    for i in range(n):
-        anticodon = "".join(ALPHABET[c] for c in anticodons[i])
-        status, reason = _verdict(
+    pairs, invariants = formed.sum(axis=1), met.sum(axis=1)
+    letters = np.array(list(ALPHABET))[anticodons]
+    anticodon = np.char.add(np.char.add(letters[:, 0], letters[:, 1]), letters[:, 2])
+    told = np.array(stated, dtype=object)
+    plain = (score >= OK_SCORE) & (posterior >= OK_POSTERIOR) & (pairs >= OK_PAIRS)
+    plain &= (stems["anticodon_stem"] >= OK_ANTICODON_PAIRS) & (invariants >= OK_INVARIANTS)
+    for key, (_, size) in STEM_NAMES.items():
+        plain &= stems[key] >= 0.5 * size
+    plain &= (anticodons < 4).all(axis=1) & (intron[:, 1] == 0) & ~special
+    plain &= (ends == 0).all(axis=1) & (variable <= LONG_VARIABLE)
+    plain &= (told == "") | (told == anticodon)
+    plain &= np.array(
+        [len(q) <= SURELY_ONE and not t for q, t in zip(sequences, problems, strict=True)],
+        bool,
+    )
+    status = np.where(plain, "ok", "failed").astype(object)
+    reason = np.full(n, "", dtype=object)
+    for i in np.flatnonzero(~plain):
+        status[i], reason[i] = _verdict(
             problems[i], score[i], posterior[i], formed[i], {k: v[i] for k, v in stems.items()},
-            met[i], ends[i], bool(special[i]), intron[i], anticodon, stated[i],
-            len(T_LOOP_CORE.findall(sequences[i])) if len(sequences[i]) > 110 else 1,
+            met[i], ends[i], bool(special[i]), intron[i], str(anticodon[i]), stated[i],
+            len(T_LOOP_CORE.findall(sequences[i])) if len(sequences[i]) > SURELY_ONE else 1,
             int(variable[i]),
         )  # fmt: skip
-        failed = status == "failed"
-        p = float(posterior[i])
-        rows.append(
-            {
-                "status": status,
-                "confidence": 0.0 if failed else p * formed[i].mean() * met[i].mean(),
-                "reason": reason,
-                "anticodon": "" if failed else anticodon,
-                "isotype": isotypes[i],
-                "stated_anticodon": stated[i],
-                "posterior": None if failed else p,
-                "margin_bits": None if failed else _log_odds_bits(p),
-                "score_bits": score[i] / np.log(2) if np.isfinite(score[i]) else None,
-                "stem_pairs": None if failed else int(formed[i].sum()),
-                "invariants": None if failed else int(met[i].sum()),
-                "variable_length": None if failed else int(variable[i]),
-                "intron": f"{intron[i, 0] + 1}-{intron[i].sum()}"
-                if intron[i, 1] and not failed else "",
-                "cca": None if failed else bool(cca[i]),
-                "method": "" if failed else "enumeration",
-            }
-        )  # fmt: skip
-    columns = [c.name for c in TRNA_RECORDS.columns if c.name != "id"]
-    return pd.DataFrame(rows, columns=columns)
+    failed = status == "failed"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        margin = np.log2(np.maximum(posterior, 1e-9) / np.maximum(1 - posterior, 1e-9))
+    share = posterior * formed.mean(axis=1) * met.mean(axis=1)
+    return pd.DataFrame(
+        {
+            "status": status,
+            "confidence": np.where(failed, 0.0, share),
+            "reason": reason,
+            "anticodon": np.where(failed, "", anticodon).astype(object),
+            "isotype": isotypes,
+            "stated_anticodon": stated,
+            "posterior": np.where(failed, np.nan, posterior),
+            "margin_bits": np.where(failed, np.nan, margin),
+            "score_bits": np.where(np.isfinite(score), score / np.log(2), np.nan),
+            "stem_pairs": _unless(failed, pairs),
+            "invariants": _unless(failed, invariants),
+            "variable_length": _unless(failed, variable),
+            "intron": [
+                f"{first + 1}-{first + size}" if size and not bad else ""
+                for (first, size), bad in zip(intron.tolist(), failed, strict=True)
+            ],
+            "cca": pd.array(cca, dtype="boolean").copy(),
+            "method": np.where(failed, "", "enumeration").astype(object),
+        }
+    ).assign(cca=lambda frame: frame["cca"].mask(failed))
+
+
+def _unless(failed: NDArray, values: NDArray) -> pd.Series:
+    return pd.Series(values, dtype="Int64").mask(failed)
 
 
 def _by_stem(formed: NDArray) -> dict[str, NDArray[np.int64]]:
     """Pairs that form in each stem."""
     names = np.array([REGIONS[a] for a, _ in STEM_PAIRS])
     return {str(k): formed[:, names == k].sum(axis=1) for k in dict.fromkeys(names)}
-
-
-def _log_odds_bits(p: float) -> float:
-    return float(np.log2(max(p, 1e-9) / max(1 - p, 1e-9)))
 
 
 STEM_NAMES = {
