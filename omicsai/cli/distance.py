@@ -72,13 +72,15 @@ def run(arguments: argparse.Namespace) -> None:
     D = distances(trnas.matrix, weights, by_pairs=options.pairs == "on")
     classes = np.array(trnas.classes, dtype=object)
     ids = np.array(trnas.ids, dtype=object)
-    with atomic_path(arguments.out / "distances.h5") as temporary:
-        with h5py.File(temporary, "w", track_order=True) as file:
-            file.create_dataset("distance", data=D, track_times=False)
-            file.create_dataset(
-                "id", data=trnas.ids, dtype=h5py.string_dtype(), track_times=False
-            )
-            file.create_dataset("weight", data=weights, track_times=False)
+    with (
+        atomic_path(arguments.out / "distances.h5") as temporary,
+        h5py.File(temporary, "w", track_order=True) as file,
+    ):
+        file.create_dataset("distance", data=D, track_times=False)
+        file.create_dataset(
+            "id", data=trnas.ids, dtype=h5py.string_dtype(), track_times=False
+        )
+        file.create_dataset("weight", data=weights, track_times=False)
     near = nearest(D)
     clusters = cluster_distances(D, options.threshold)
     NEIGHBOURS.write(

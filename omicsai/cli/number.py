@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Number and write."""
+    """Give positions to every base and write."""
     from omicsai.errors import ConfigError
     from omicsai.sequences import read_labels
     from omicsai.tables import write_provenance, write_text

@@ -36,8 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Match, correlate and write."""
     import pandas as pd
 
-    from omicsai.errors import ConfigError
     from omicsai.domains import ARCHITECTURES
+    from omicsai.errors import ConfigError
     from omicsai.sequences import canonical, parse_fasta
     from omicsai.tables import Column, Table, write_provenance
     from omicsai.trna import (

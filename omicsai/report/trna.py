@@ -109,7 +109,7 @@ def _read(folder: Path, name: str, truth: Path | None) -> TrnaBatch:
         name=name,
         statuses=records["status"].value_counts().to_dict(),
         not_ok=records[records["status"] != "ok"][["id", "status", "confidence", "reason"]],
-        cloverleaf=Drawing(svg, svg, "Cloverleaf of the commonest bases, shaded by conservation"),
+        cloverleaf=Drawing(svg, svg, "Cloverleaf of the commonest bases, by conservation"),
         logo=function_logo(features) if features is not None and len(features) else None,
         map=distance_map(places) if places is not None and len(places) > 2 else None,
         confusion=confusion_map(confusion)
@@ -139,7 +139,7 @@ def _control(
         {
             "what": "tRNAs with every position right",
             "planted": len(shared), "found": right, "false": None,
-            "note": f"{int((records['status'] == 'failed').sum())} records failed",
+            "note": f"records that failed: {int((records['status'] == 'failed').sum())}",
         }
     ]  # fmt: skip
     if cognates is not None:
@@ -204,8 +204,8 @@ def function_logo(features: pd.DataFrame) -> Drawing:
             ):
                 if good and value >= LETTERED:
                     axis.text(
-                        place, value + 0.08, LETTER.get(name, "?"), ha="center", va="bottom",
-                        fontsize=7, color=INK,
+                        place, value + 0.08, LETTER.get(name, "?"), ha="center",
+                        va="bottom", fontsize=7, color=INK,
                     )  # fmt: skip
             axis.set_ylabel(base, rotation=0, va="center", fontweight="bold")
             axis.set_ylim(0, 5.2)

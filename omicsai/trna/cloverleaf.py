@@ -44,7 +44,7 @@ LOOP_7 = (6, 7, 8)  # lengths of anticodon and T loop
 LEAD_PRIOR = np.log([0.90, 0.07, 0.01, 0.01, 0.01])
 TAIL_PRIOR = np.log([0.50, 0.015, 0.015, 0.45, 0.005, 0.005, 0.005, 0.005])
 CCA_LOG_ODDS = {True: 1.3, False: -3.0}
-CHUNK = 2048
+CHUNK = 128  # sequences at a time: their tables stay in the cache
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,8 @@ def segment(sequences: Sequence[str], model: Model | None = None) -> Segmentatio
     if not len(sequences):
         none = np.zeros(0, dtype=np.int64)
         empty = none.astype(np.float32)
-        return Segmentation(*[none] * 9, score=empty, posterior=empty)
+        spans = list(Segmentation.__dataclass_fields__)[:-2]
+        return Segmentation(**dict.fromkeys(spans, none), score=empty, posterior=empty)
     chunks = [
         _segment_chunk(sequences[i : i + CHUNK], model)
         for i in range(0, len(sequences), CHUNK)
@@ -247,7 +248,7 @@ def _singles(
     codes: NDArray, starts: NDArray, labels: Sequence[str], model: Model, step: int = 1
 ) -> NDArray[np.float32]:
     """Score of consecutive unpaired positions that begin at each start."""
-    total = np.zeros((len(codes), *np.shape(starts)), dtype=np.float32)
+    total: NDArray[np.float32] = np.zeros((len(codes), *np.shape(starts)), np.float32)
     for k, label in enumerate(labels):
         if label not in model.base:  # the first round of training
             continue
@@ -296,16 +297,16 @@ def _to_anticodon_arm(X: NDArray, model: Model) -> tuple[_Table, _Table, _Table]
     alpha = np.arange(len(model.length["alpha"]))
     seat = d[:, None] + 6 + alpha  # position 18
     gg = _singles(X, seat, ("18", "19"), model) + model.length["alpha"]
-    for k, label in enumerate(("16", "17", "17a")):
-        gg[..., k + 1 :] += _singles(X, d + 6 + k, (label,), model)[..., None]
+    for filled, label in enumerate(("16", "17", "17a")):
+        gg[..., filled + 1 :] += _singles(X, d + 6 + filled, (label,), model)[..., None]
     beta = w[:, None] - alpha
     known = model.length["beta"]
     possible = (beta >= 0) & (beta < len(known))
     spans = np.where(possible, known[np.where(possible, beta, 0)], -np.inf)
     candidates = stem[..., None] + gg[:, :, None] + spans
-    for k, label in enumerate(("20", "20a", "20b")):
-        after = _singles(X, seat + 2 + k, (label,), model)
-        candidates += np.where(beta > k, after[:, :, None], 0)
+    for filled, label in enumerate(("20", "20a", "20b")):
+        after = _singles(X, seat + 2 + filled, (label,), model)
+        candidates += np.where(beta > filled, after[:, :, None], 0)
     d_loop = _choose(candidates, np.zeros(1, np.float32))
 
     hinge = np.arange(len(model.length["hinge"]))
@@ -375,7 +376,8 @@ def _t_arm(R: NDArray, model: Model) -> NDArray[np.float32]:
     tail, loop, k = np.arange(TAILS)[:, None], np.array(LOOP_7), np.arange(5)
     first = tail + 17 + loop  # position 49, counted from the end
     arm = _pairs(
-        R[:, first[..., None] - k], R[:, np.broadcast_to(tail[..., None], (*first.shape, 1)) + 8 + k],
+        R[:, first[..., None] - k],
+        R[:, np.broadcast_to(tail[..., None], (*first.shape, 1)) + 8 + k],
         STEM_STARTS["t"], model,
     )  # fmt: skip
     arm += _singles(R, first - 5, ("54", "55", "56", "57", "58"), model, step=-1)

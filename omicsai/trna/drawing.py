@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from xml.sax.saxutils import escape
 
@@ -163,12 +163,12 @@ def cloverleaf_svg(
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _backbone(at: object, labels: list[str]) -> Iterable[str]:
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(at, labels))  # type: ignore[arg-type]
+def _backbone(at: Callable[[str], Place], labels: list[str]) -> Iterable[str]:
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(at, labels))
     yield f'<polyline points="{points}" fill="none" stroke="{SOFT}" stroke-width="1.2"/>'
 
 
-def _pair_lines(at: object, bases: Mapping[str, str]) -> Iterable[str]:
+def _pair_lines(at: Callable[[str], Place], bases: Mapping[str, str]) -> Iterable[str]:
     matrix = np.full((1, len(LABELS)), ALPHABET.index("-"), dtype=np.int8)
     for label, base in bases.items():
         matrix[0, INDEX[label]] = ALPHABET.index(base)
@@ -177,7 +177,7 @@ def _pair_lines(at: object, bases: Mapping[str, str]) -> Iterable[str]:
         return
     for (a, b), formed in zip(pairs, pairs_form(matrix, pairs)[0], strict=True):
         if formed:
-            (x1, y1), (x2, y2) = at(a), at(b)  # type: ignore[operator]
+            (x1, y1), (x2, y2) = at(a), at(b)
             wobble = {bases[a], bases[b]} == {"G", "U"}
             dash = ' stroke-dasharray="2 3"' if wobble else ""
             yield (
@@ -189,7 +189,7 @@ def _pair_lines(at: object, bases: Mapping[str, str]) -> Iterable[str]:
 def _base(where: Place, label: str, base: str, shade: float | None) -> Iterable[str]:
     x, y = where
     depth = 0.0 if shade is None else min(max(shade, 0.0), 1.0)
-    colour = "#%02x%02x%02x" % tuple(round(255 - depth * (255 - c)) for c in SHADE)
+    colour = "#" + "".join(f"{round(255 - depth * (255 - c)):02x}" for c in SHADE)
     ink = "#fff" if depth > 0.55 else INK
     edge = "#D55E00" if label in ("34", "35", "36") else SOFT
     yield (
@@ -217,7 +217,7 @@ def drawings(numbered: Numbered, *, each: bool) -> dict[str, str]:
     numbered
         Numbered tRNAs; failed ones are not drawn.
     each
-        One drawing a tRNA, else one an isotype (stated, or by the anticodon) and one of all.
+        One drawing a tRNA; else one an isotype (stated, or by the anticodon), and all.
     """
     usable = np.flatnonzero(numbered.usable("ok", "low", "unsupported"))
     drawn: dict[str, str] = {}

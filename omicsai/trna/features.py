@@ -102,7 +102,7 @@ def body_similarity(
         (s + s^3) / 2, where s is the weighted share of positions and stem pairs that agree.
     """
     s = _one_hot(a, keep_anticodon, weights) @ _one_hot(b, keep_anticodon, weights).T
-    return (s + s**3) / 2
+    return ((s + s**3) / 2).astype(np.float32)
 
 
 def choose_landmarks(matrix: NDArray[np.int8], count: int, seed: int) -> NDArray[np.int64]:

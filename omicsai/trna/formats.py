@@ -21,7 +21,8 @@ from omicsai.trna.stockholm import read_stockholm
 __all__ = ["Trna", "read_trnas"]
 
 STATED = re.compile(
-    r"tRNA\d*[-_ ]?(?P<isotype>i?f?[A-Za-z]{3,5}2?)[-_ ]?\(?(?P<anticodon>[ACGTUN]{3})\)?(?![A-Za-z])",
+    r"tRNA\d*[-_ ]?(?P<isotype>i?f?[A-Za-z]{3,5}2?)[-_ ]?"
+    r"\(?(?P<anticodon>[ACGTUN]{3})\)?(?![A-Za-z])",
     re.IGNORECASE,
 )
 ARAGORN_LINE = re.compile(

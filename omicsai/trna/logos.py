@@ -117,7 +117,7 @@ def function_logo(
 def _features(
     matrix: NDArray[np.int8],
 ) -> tuple[NDArray[np.float64], list[tuple[str, str]]]:
-    """Indicator columns of every base at a position and every pair of a stem."""
+    """Make indicator columns of every base at a position and every pair of a stem."""
     columns, described = [], []
     for position, label in enumerate(LABELS):
         for code in (0, 1, 2, 3, 5):

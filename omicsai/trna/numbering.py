@@ -178,7 +178,7 @@ def number_sequences(
     introns: Sequence[tuple[int, int] | None] | None = None,
     model: Model | None = None,
 ) -> Numbered:
-    """Number tRNAs.
+    """Give every base of every tRNA its canonical position.
 
     Parameters
     ----------
@@ -207,15 +207,16 @@ def number_sequences(
     told = [t or _unusable(s) for t, s in zip(told, sequences, strict=True)]
     good = np.array([not t for t in told], dtype=bool)
     where = np.flatnonzero(good)
-    usable = [sequences[i] for i in where]
-    known = [introns[i] if introns is not None else None for i in where]
+    rows = where.tolist()
+    usable = [sequences[i] for i in rows]
+    known = [introns[i] if introns is not None else None for i in rows]
     found = _read(usable, known, model or load_model())
     longest = max((len(s) for s in usable), default=0)
     position = np.full((n, longest), OUTSIDE, dtype=np.int16)
     insertion = np.zeros((n, longest), dtype=np.int8)
     matrix = np.full((n, len(LABELS)), GAP, dtype=np.int8)
     position[where], insertion[where] = _labels(usable, found, longest)
-    matrix[where] = _matrix(usable, position[where], insertion[where])
+    matrix[where] = matrix_of(usable, position[where], insertion[where])
     records = _judge(
         [sequences[i] for i in range(n)], told, where, found, matrix,
         _stated(anticodons, n), _stated(isotypes, n), position, insertion,
@@ -287,7 +288,7 @@ def _best_variants(owner: NDArray, segmentation: Segmentation) -> tuple[NDArray,
 
 
 def _try_selenocysteine(sequences: list[str], found: _Found, model: Model) -> _Found:
-    """Read UCA tRNAs with an eighth acceptor pair: without 7a and 65a they are canonical."""
+    """Read UCA tRNAs that are canonical without an eighth acceptor pair (7a:65a)."""
     owner, variants = [], []
     for row, s in enumerate(sequences):
         if not 84 <= len(s) <= 105 or "UCA" not in s[28:48] or found.cut[row, 1]:
@@ -326,7 +327,7 @@ def _try_introns(sequences: list[str], found: _Found, model: Model) -> _Found:
     owner: list[int] = []
     cuts: list[tuple[int, int]] = []
     doubtful = (found.segmentation.score < INTRON_SCORE) & (found.cut[:, 1] == 0)
-    for row in np.flatnonzero(doubtful):
+    for row in np.flatnonzero(doubtful).tolist():
         if len(sequences[row]) >= LONG_ENOUGH_FOR_INTRON:
             cuts += (mine := _possible_introns(sequences[row]))
             owner += [row] * len(mine)
@@ -393,7 +394,7 @@ def _adopt_cuts(
 
 
 def _try_partial(sequences: list[str], found: _Found, model: Model) -> _Found:
-    """Read what has no acceptor stem: bases missing at an end, or more before position 1."""
+    """Read what lacks bases at an end, or has more than a few before position 1."""
     ends = range(MOST_MISSING + 1)
     shapes = [(a, b, 0) for a in ends for b in ends if a + b]
     shapes += [(0, b, k) for b in range(4) for k in range(1, MOST_SKIPPED + 1)]
@@ -436,7 +437,7 @@ def _try_partial(sequences: list[str], found: _Found, model: Model) -> _Found:
 
 
 def _possible_introns(s: str) -> list[tuple[int, int]]:
-    """Starts and lengths of introns whose removal leaves a paired anticodon stem."""
+    """List starts and lengths of introns whose removal leaves a paired anticodon stem."""
     cuts = []
     for arm in range(24, 33):
         if s[arm + 6 : arm + 7] != "U":  # position 33
@@ -581,7 +582,7 @@ def _variable(length: int, pairs: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _matrix(
+def matrix_of(
     sequences: list[str], position: NDArray, insertion: NDArray
 ) -> NDArray[np.int8]:
     matrix = np.full((len(sequences), len(LABELS)), GAP, dtype=np.int8)
@@ -591,8 +592,8 @@ def _matrix(
         lookup[ord(base)] = code
     for row, sequence in enumerate(sequences):
         codes[row, : len(sequence)] = lookup[np.frombuffer(sequence.encode(), np.uint8)]
-    row, column = np.nonzero((position >= 0) & (insertion == 0))
-    matrix[row, position[row, column]] = codes[row, column]
+    rows, columns = np.nonzero((position >= 0) & (insertion == 0))
+    matrix[rows, position[rows, columns]] = codes[rows, columns]
     return matrix
 
 
@@ -604,8 +605,8 @@ def pairs_form(
 ) -> NDArray[np.bool_]:
     """(n, pairs) whether two positions hold a Watson-Crick or G-U pair."""
     table = np.zeros((6, 6), dtype=bool)
-    for a, b in WATSON_CRICK_WOBBLE:
-        table[ALPHABET.index(a), ALPHABET.index(b)] = True
+    for pair in WATSON_CRICK_WOBBLE:
+        table[ALPHABET.index(pair[0]), ALPHABET.index(pair[1])] = True
     first = [INDEX[a] for a, _ in pairs]
     second = [INDEX[b] for _, b in pairs]
     return table[matrix[:, first], matrix[:, second]]
@@ -655,7 +656,8 @@ def _judge(
     reason = np.full(n, "", dtype=object)
     for i in np.flatnonzero(~plain):
         status[i], reason[i] = _verdict(
-            problems[i], score[i], posterior[i], formed[i], {k: v[i] for k, v in stems.items()},
+            problems[i], score[i], posterior[i], formed[i],
+            {k: v[i] for k, v in stems.items()},
             met[i], ends[i], bool(special[i]), intron[i], str(anticodon[i]), stated[i],
             len(T_LOOP_CORE.findall(sequences[i])) if len(sequences[i]) > SURELY_ONE else 1,
             int(variable[i]),
@@ -769,7 +771,7 @@ def _verdict(
 def number_trnas(
     trnas: Sequence[Trna], labels: Mapping[str, str] | None = None
 ) -> Numbered:
-    """Number tRNAs as `omicsai.trna.read_trnas` gives them.
+    """Give positions to tRNAs as `omicsai.trna.read_trnas` gives them.
 
     Parameters
     ----------
@@ -823,7 +825,7 @@ def read_matrix(path: Path | str) -> tuple[list[str], NDArray[np.int8]]:
 
 
 def numbering_table(numbered: Numbered) -> pd.DataFrame:
-    """Return the long `NUMBERING` table, one row a base, of every record that has labels."""
+    """Return the long `NUMBERING` table, one row a base, of what has labels."""
     row, column = np.nonzero(numbered.position != OUTSIDE)
     position = numbered.position[row, column]
     insertion = numbered.insertion[row, column]
@@ -859,7 +861,7 @@ def numbering_table(numbered: Numbered) -> pd.DataFrame:
 
 ARM_PAIRS = tuple((f"e1{k}", f"e2{k}") for k in range(1, 8))
 PARTNERS = {
-    **{a: b for a, b in (*STEM_PAIRS, *ARM_PAIRS)},
+    **dict((*STEM_PAIRS, *ARM_PAIRS)),
     **{b: a for a, b in (*STEM_PAIRS, *ARM_PAIRS)},
 }
 

@@ -132,13 +132,13 @@ def describe_synthetases(
         )
         found.append(
             Synthetase(
-                key,
-                genomes.get(key, ""),
-                name,
-                _enzyme_class(name, header),
-                residues,
-                drawn.get(key, ""),
-            )  # fmt: skip
+                id=key,
+                genome=genomes.get(key, ""),
+                amino_acid=name,
+                enzyme_class=_enzyme_class(name, header),
+                residues=residues,
+                architecture=drawn.get(key, ""),
+            )
         )
     return found
 
@@ -170,7 +170,8 @@ def match_pairs(
         The `SYNTHETASES` and `PAIRS` tables; a synthetase without a pair has a note.
     """
     by_key = {
-        key: rows for key, rows in trnas.groupby(["genome", "amino_acid"], sort=False)
+        tuple(key): rows
+        for key, rows in trnas.groupby(["genome", "amino_acid"], sort=False)
     }
     genomes = set(trnas["genome"])
     told, pairs = [], []

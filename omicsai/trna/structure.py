@@ -9,12 +9,13 @@ from omicsai.trna.numbering import ALPHABET, ARM_PAIRS, OUTSIDE, Numbered, forme
 from omicsai.trna.positions import LABELS, STEM_PAIRS
 from omicsai.trna.stockholm import stockholm_text
 
-__all__ = ["dot_bracket_text", "dot_brackets", "stockholm"]
+__all__ = ["consensus_brackets", "dot_bracket_text", "dot_brackets", "stockholm"]
 
 OPENING = frozenset(a for a, _ in (*STEM_PAIRS, *ARM_PAIRS))
 
 
-def _brackets() -> str:
+def consensus_brackets() -> str:
+    """Return the structure of the canonical axis, one character a position."""
     closing = {b for _, b in (*STEM_PAIRS, *ARM_PAIRS)}
     return "".join("<" if p in OPENING else ">" if p in closing else "." for p in LABELS)
 
@@ -52,7 +53,7 @@ def stockholm(numbered: Numbered) -> str:
         numbered.ids[i]: "".join(letters[numbered.matrix[i]])
         for i in np.flatnonzero(usable)
     }
-    columns = {"SS_cons": _brackets()}
+    columns = {"SS_cons": consensus_brackets()}
     for line in range(3):
         columns[f"POSITION_{line + 1}"] = "".join(f"{p:<3}"[line] for p in LABELS).replace(
             " ", "."

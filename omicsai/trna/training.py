@@ -151,12 +151,12 @@ def _estimate(
 def _weights(matched: NDArray[np.int64]) -> NDArray[np.float64]:
     """One vote for each group of rows that are alike."""
     alike = np.array([((matched == row).mean(axis=1) >= ALIKE).sum() for row in matched])
-    return 1.0 / alike
+    return np.divide(1.0, alike, dtype=np.float64)
 
 
 def _counts(codes: NDArray, size: int, weights: NDArray) -> NDArray[np.float64]:
     seen = codes >= 0
-    return np.bincount(codes[seen], weights[seen], minlength=size)
+    return np.bincount(codes[seen], weights[seen], minlength=size).astype(np.float64)
 
 
 def _log_odds(counts: NDArray, background: NDArray) -> NDArray[np.float64]:

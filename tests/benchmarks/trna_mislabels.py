@@ -6,6 +6,7 @@ masked, and prints precision and recall. cleanlab is no dependency of the packag
 it beside.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import logging
@@ -16,7 +17,12 @@ import numpy as np
 
 from omicsai.robust import Options, corrected_labels, train_classifier
 from omicsai.trna import cluster_distances, core_weights, distances, position_information
-from omicsai.trna.features import choose_landmarks, feature_weights, make_features, thin_rows
+from omicsai.trna.features import (
+    choose_landmarks,
+    feature_weights,
+    make_features,
+    thin_rows,
+)
 from tests.benchmarks.trna_isotype import corrupt, load
 
 

@@ -4,6 +4,7 @@
 ``cmbuild`` and ``cmalign`` of Infernal on PATH. One core; ratios in one run.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import csv
@@ -58,12 +59,16 @@ def main() -> None:
     shared = Path(os.environ["OMICSAI_SHARED"]) / "data/trna"
     with (shared / "all_labelled_trna.tsv").open() as stream:
         rows = csv.DictReader(stream, delimiter="\t")
-        sequences = sorted({r["seq"] for r in rows if r["seq"] and set(r["seq"]) <= set("ACGU")})
+        sequences = sorted(
+            {r["seq"] for r in rows if r["seq"] and set(r["seq"]) <= set("ACGU")}
+        )
     print(f"{len(sequences)} unique tRNAs")
     number_sequences(sequences[:50])
     wall, cpu = timed(lambda: number_sequences(sequences))
     ours = len(sequences) / cpu
-    print(f"numbering + labels + statuses: wall {wall:.2f} s, CPU {cpu:.2f} s, {ours:.0f} a CPU s")
+    print(
+        f"numbering + labels + statuses: wall {wall:.2f} s, CPU {cpu:.2f} s, {ours:.0f} a CPU s"
+    )
     usual = [s for s in sequences if 68 <= len(s) <= 96]
     wall, cpu = timed(lambda: number_sequences(usual))
     print(f"  the {len(usual)} of 68-96 bases: wall {wall:.2f} s, CPU {cpu:.2f} s, "
@@ -79,7 +84,9 @@ def main() -> None:
         subset = [sequences[i] for i in chosen]
         wall, cpu = cmalign(subset, model, folder)
         theirs = SUBSET / cpu
-        print(f"cmalign on {SUBSET} of them: wall {wall:.2f} s, CPU {cpu:.2f} s, {theirs:.0f} a CPU s")
+        print(
+            f"cmalign on {SUBSET} of them: wall {wall:.2f} s, CPU {cpu:.2f} s, {theirs:.0f} a CPU s"
+        )
         wall, cpu = timed(lambda: number_sequences(subset))
         print(f"the same {SUBSET}: wall {wall:.2f} s, CPU {cpu:.2f} s")
     print(f"ratio of throughputs, CPU: {ours / theirs:.1f}")
@@ -87,10 +94,14 @@ def main() -> None:
     weights = core_weights()
     wall, cpu = timed(lambda: distances(matrix, weights))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"distances of {len(matrix)}: wall {wall:.2f} s, CPU {cpu:.2f} s, peak {peak:.0f} MiB")
+    print(
+        f"distances of {len(matrix)}: wall {wall:.2f} s, CPU {cpu:.2f} s, peak {peak:.0f} MiB"
+    )
     per_pair = cpu / len(matrix) ** 2
     wall, cpu = timed(lambda: looped(matrix[:PAIRS], weights))
-    print(f"Python loop on {PAIRS}: CPU {cpu:.2f} s; ratio a pair {cpu / PAIRS**2 / per_pair:.0f}")
+    print(
+        f"Python loop on {PAIRS}: CPU {cpu:.2f} s; ratio a pair {cpu / PAIRS**2 / per_pair:.0f}"
+    )
 
 
 if __name__ == "__main__":
