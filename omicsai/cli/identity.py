@@ -10,7 +10,7 @@ from omicsai.cli.options import add_section, add_seed, section_of
 from omicsai.config import IdentityOptions
 
 HELP = "check identity elements of tRNAs against a host's genes, and find more in the data"
-EXAMPLE = 'omicsai identity numbered --organism "Escherichia coli" --out identity'
+EXAMPLE = "omicsai identity numbered --min-support 0.75 --out identity"
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from omicsai.simulate.files import FILES
+from omicsai.simulate.files import TRNA_FILES
 from omicsai.tables import Column, Table, write_text
 from omicsai.trna import AMINO_ACIDS, STEM_PAIRS, read_identity
 from omicsai.trna.cloverleaf import load_model
@@ -141,12 +141,12 @@ def write_trnas(data: SimulatedTrnas, folder: Path | str) -> None:
     text = "".join(f">{key} simulated\n{s}\n" for key, s in data.sequences.items())
     armless = next(iter(data.sequences.values()))
     text += f">SIMTARMLESS without its D arm\n{armless[:9]}{armless[26:]}\n"
-    write_text(folder / FILES["trnas"], text)
+    write_text(folder / TRNA_FILES["trnas"], text)
     LABELS.write(
         [{"id": key, "label": label} for key, label in data.labels.items()],
-        folder / FILES["trna_labels"],
+        folder / TRNA_FILES["trna_labels"],
     )
-    TRNA_TRUTH.write(data.truth, folder / FILES["trna_truth"])
+    TRNA_TRUTH.write(data.truth, folder / TRNA_FILES["trna_truth"])
 
 
 def _positions(name: str) -> list[str]:

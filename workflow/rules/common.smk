@@ -5,10 +5,12 @@ from pathlib import Path
 from omicsai.batches import HEADER_LABELS, read_batches
 from omicsai.code import code_digest
 from omicsai.config import read_config
-from omicsai.simulate.files import EXAMPLE_FOLDER, FILES
+from omicsai.simulate.files import EXAMPLE_FOLDER, FILES, TRNA_FILES
 
 settings = read_config(config, workflow.configfiles)
-EXAMPLE = {name: f"{EXAMPLE_FOLDER}/{file}" for name, file in FILES.items()}
+EXAMPLE = {
+    name: f"{EXAMPLE_FOLDER}/{file}" for name, file in (FILES | TRNA_FILES).items()
+}
 batches = read_batches(settings.batches, generated=EXAMPLE.values())
 
 
