@@ -127,7 +127,8 @@ rule cognates_batch:
             rules.number_batch.output.matrix, batch=settings.host or wildcards.batch
         ),
         identity=lambda wildcards: expand(
-            rules.identity_batch.output.identity, batch=settings.host or wildcards.batch
+            rules.identity_batch.output.identity,
+            batch=settings.host or wildcards.batch,
         ),
     output:
         cognates=report(
