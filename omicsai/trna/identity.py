@@ -18,7 +18,7 @@ from omicsai.trna.positions import INDEX
 __all__ = ["IDENTITY", "SUPPORT", "check_identity", "identity_positions", "read_identity"]
 
 VARIABLE_ARM = "variable"
-LONG_ARM = 6  # bases: a variable loop of 11 and more
+LONG_ARM = 5  # bases: a variable loop of ten and more
 IDENTITY = Table(
     "identity",
     (

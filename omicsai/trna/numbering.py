@@ -61,19 +61,20 @@ FOUND_SCORE, OK_SCORE, ARMLESS_SCORE = -10.0, 20.0, -40.0
 OK_PAIRS, OK_ANTICODON_PAIRS, OK_INVARIANTS, OK_POSTERIOR = 17, 4, 8, 0.5
 LONG_ENOUGH_FOR_INTRON = 78
 PARTIAL_SCORE = 5.0  # nats, of a tRNA without its acceptor stem
-PARTIAL_BELOW, INSERTION_BELOW = 0.0, 5.0  # readings that score more are left alone
+PARTIAL_BELOW, INSERTION_BELOW = -5.0, 5.0  # readings that score more are left alone
 PARTIAL_GAIN = 10.0  # nats it must gain on the whole reading
 MOST_MISSING, MOST_SKIPPED = 9, 10
 INTRON_COST, SELENOCYSTEINE_COST = 8.0, 3.0
 SEC_TAILS = 5
 LONG_INTRON = 62  # bases; the longest nuclear ones of yeast have about 60
-INTRON_SCORE = 60.0  # nats; what scores more has no intron
+INTRON_SCORE = 25.0  # nats; what scores more has no intron
 USUAL_LENGTHS = range(69, 94)
 INSERTION_COST, LONGEST_INSERTION = 10.0, 24
 INSERTION_PLACES = (7, 16, 17, 20)  # index of the first inserted base
 SHORTEST_INTRON, LONGEST_INTRON = 3, 160
 LONG_VARIABLE = 26
 SURELY_ONE = 110  # bases: no longer record can hold two tRNAs
+D_LOOP = re.compile("A[AG].{0,4}GG")  # A14 R15 to G18 G19
 T_LOOP_CORE = re.compile("G[UG]UC[AG]A")
 T_LOOP = re.compile("G[UG]UC.A|GUUC[AG]")  # G53 to A58, or nearly
 WATSON_CRICK_WOBBLE = ("AU", "UA", "GC", "CG", "GU", "UG")
@@ -404,6 +405,7 @@ def _try_partial(sequences: list[str], found: _Found, model: Model) -> _Found:
     drawn = [
         (row, *ends)
         for row in doubtful
+        if D_LOOP.search(sequences[row][:40])
         for ends in shapes
         if len(sequences[row]) + ends[0] + ends[1] - ends[2] in USUAL_LENGTHS
     ]

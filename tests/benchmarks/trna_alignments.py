@@ -1,7 +1,7 @@
 """Per-position agreement of the numbering with the columns of two structural alignments.
 
-``python -m tests.benchmarks.trna_alignments`` needs ``OMICSAI_SHARED``. Consensus columns of
-an alignment are canonical positions; D loop, variable loop and what is inserted between
+``python -m tests.benchmarks.trna_alignments`` needs ``OMICSAI_SHARED``. Consensus columns
+of an alignment are canonical positions; D loop, variable loop and what is inserted between
 columns are conventions of the aligner and left out. RF00005 is what the model was trained
 on; the 1993 compilation is not.
 """
@@ -25,7 +25,7 @@ def main() -> None:
     """Measure and print."""
     folder = Path(os.environ["OMICSAI_SHARED"]) / "data/trna"
     for name in ("rfam_RF00005_seed.sto", "sprinzl1993_1415.sto"):
-        rows, columns = read_stockholm(folder / name)
+        rows, _ = read_stockholm(folder / name)
         aligned = [row.upper().replace("T", "U") for row in rows.values()]
         filled = [
             i
