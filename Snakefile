@@ -32,6 +32,7 @@ include: "workflow/rules/embed.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/predict.smk"
+include: "workflow/rules/trna.smk"
 include: "workflow/rules/report.smk"
 
 

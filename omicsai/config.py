@@ -289,6 +289,101 @@ class PredictOptions(Section):
     )
 
 
+class NumberOptions(Section):
+    """Canonical numbering of tRNAs."""
+
+    draw: Literal["none", "classes", "each"] = Field(
+        "classes", description="cloverleaf drawings: none, one per isotype, one per tRNA"
+    )
+    backend: Literal["enumeration", "cmalign"] = Field(
+        "enumeration",
+        description="cmalign: second opinion of Infernal on records that are not ok",
+    )
+    alignment: str | None = Field(
+        None,
+        description="seed of the covariance model, Stockholm (Rfam RF00005); cmalign only",
+    )
+
+
+class IdentityOptions(Section):
+    """Identity elements of tRNAs."""
+
+    organism: str = Field(
+        "Escherichia coli", description="whose identity table is checked and used"
+    )
+    table: str | None = Field(
+        None, description="identity table of your own (TSV); empty for the shipped one"
+    )
+    min_support: float = Field(
+        0.75, ge=0, le=1, description="claims with less support (k/n) are not used"
+    )
+    permutations: int = Field(
+        200, ge=20, description="label permutations behind the p-values of the logos"
+    )
+
+
+class DistanceOptions(Section):
+    """Distances between tRNAs."""
+
+    weights: Literal["uniform", "identity", "information", "learned"] = Field(
+        "uniform", description="weight of each canonical position"
+    )
+    pairs: Literal["off", "on"] = Field(
+        "off",
+        description="on: a stem pair counts once, half if the change keeps it paired",
+    )
+    threshold: float = Field(
+        0.15, gt=0, le=1, description="distance at which clusters are cut"
+    )
+
+
+class CognatesOptions(Section):
+    """Which synthetase would recognise a tRNA."""
+
+    exclude: list[str] = Field(
+        ["34", "35", "36"], description="positions left out of the scores"
+    )
+    min_positions: Positive = Field(
+        3, description="classes judged on fewer identity positions are flagged"
+    )
+    shrinkage: float = Field(
+        4.0, gt=0, description="pseudo-tRNAs of the host's all-class frequencies"
+    )
+
+
+class IsotypeOptions(Section):
+    """Classifier of the amino acid from the body of a tRNA."""
+
+    anticodon: Literal["masked", "kept"] = Field(
+        "masked", description="whether the classifier sees positions 34-36"
+    )
+    loss: Literal["proselflc", "cross_entropy"] = Field(
+        "proselflc", description="loss of the classifier"
+    )
+    members: Positive = Field(5, description="independently seeded members")
+    epochs: Positive = Field(40, description="passes over the training part")
+    folds: int = Field(5, ge=2, description="cross-fitting folds, by cluster")
+    identity: Fraction = Field(
+        0.85, description="identity at which tRNAs are of one cluster"
+    )
+
+
+class PairingOptions(Section):
+    """Synthetases and tRNAs of the same genomes."""
+
+    synthetases: str | None = Field(
+        None, description="FASTA file of synthetase proteins; empty for no pairing"
+    )
+    genomes: str | None = Field(
+        None,
+        description="table with the columns id (synthetase or tRNA) and genome; a column "
+        "amino_acid may say what a synthetase attaches",
+    )
+    permutations: int = Field(
+        999, ge=99, description="permutations of genomes behind the p-values"
+    )
+
+
 class ReportOptions(Section):
     """The page."""
 
@@ -308,6 +403,10 @@ class Config(Section):
         "cross_entropy",
         description="loss of the control model trained beside the model",
     )
+    host: str | None = Field(
+        None,
+        description="tRNA batch whose synthetases judge; empty: each batch its own",
+    )
     simulate: SimulateOptions = SimulateOptions()
     check: CheckOptions = CheckOptions()
     split: SplitOptions = SplitOptions()
@@ -316,6 +415,12 @@ class Config(Section):
     train: TrainOptions = TrainOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
     predict: PredictOptions = PredictOptions()
+    number: NumberOptions = NumberOptions()
+    identity: IdentityOptions = IdentityOptions()
+    distance: DistanceOptions = DistanceOptions()
+    cognates: CognatesOptions = CognatesOptions()
+    isotype: IsotypeOptions = IsotypeOptions()
+    pairing: PairingOptions = PairingOptions()
     report: ReportOptions = ReportOptions()
 
     @model_validator(mode="after")

@@ -44,6 +44,27 @@ def _tables() -> dict[str, Table]:
     from omicsai.robust.train import HISTORY
     from omicsai.sequences.check import DUPLICATES, RECORDS, REJECTED
     from omicsai.simulate.dataset import LABELS, TRUTH
+    from omicsai.simulate.trna import TRNA_TRUTH
+    from omicsai.trna import (
+        CLUSTERS as TRNA_CLUSTERS,
+    )
+    from omicsai.trna import (
+        COGNATES,
+        COVARIATION,
+        EVIDENCE,
+        FEATURES,
+        HEIGHTS,
+        ISOTYPES,
+        MAP,
+        MATRIX,
+        NEIGHBOURS,
+        NUMBERING,
+        PAIRS,
+        SCORES,
+        SUPPORT,
+        SYNTHETASES,
+        TRNA_RECORDS,
+    )
 
     return {
         "batches/{batch}/records.tsv": RECORDS,
@@ -54,6 +75,24 @@ def _tables() -> dict[str, Table]:
         "batches/{batch}/architecture_counts.tsv": ARCHITECTURE_COUNTS,
         "batches/{batch}/go_terms.tsv": GO_TERMS,
         "batches/{batch}/predictions.tsv": PREDICTIONS,
+        "batches/{batch}/trna/numbering.tsv": NUMBERING,
+        "batches/{batch}/trna/records.tsv": TRNA_RECORDS,
+        "batches/{batch}/trna/matrix.tsv": MATRIX,
+        "batches/{batch}/identity/identity.tsv": SUPPORT,
+        "batches/{batch}/identity/logo_features.tsv": FEATURES,
+        "batches/{batch}/identity/logo_heights.tsv": HEIGHTS,
+        "batches/{batch}/distance/neighbours.tsv": NEIGHBOURS,
+        "batches/{batch}/distance/clusters.tsv": TRNA_CLUSTERS,
+        "batches/{batch}/distance/map.tsv": MAP,
+        "batches/{batch}/cognates/cognates.tsv": COGNATES,
+        "batches/{batch}/cognates/cognate_scores.tsv": SCORES,
+        "batches/{batch}/cognates/cognate_evidence.tsv": EVIDENCE,
+        "batches/{batch}/isotype/isotypes.tsv": ISOTYPES,
+        "batches/{batch}/isotype/confusion.tsv": CONFUSION,
+        "batches/{batch}/isotype/suspected_mislabels.tsv": SUSPECTS,
+        "batches/{batch}/pairing/synthetases.tsv": SYNTHETASES,
+        "batches/{batch}/pairing/pairs.tsv": PAIRS,
+        "batches/{batch}/pairing/covariation.tsv": COVARIATION,
         "split/split.tsv": SPLIT,
         "split/clusters.tsv": CLUSTERS,
         "split/crossing.tsv": CROSSING,
@@ -69,6 +108,7 @@ def _tables() -> dict[str, Table]:
         "noisy.tsv (omicsai noise)": NOISY,
         "example/known.labels.tsv": LABELS,
         "example/truth.tsv": TRUTH,
+        "example/trnas.truth.tsv": TRNA_TRUTH,
     }
 
 

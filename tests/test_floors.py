@@ -12,7 +12,7 @@ import omicsai
 
 PACKAGE = Path(omicsai.__file__).parent
 GROUND = {"errors", "fetch", "progress", "version", "sequences", "tables"}
-SECOND = {"homology", "domains", "embedding"}
+SECOND = {"homology", "domains", "embedding", "trna"}
 # what each part of the package may import, besides itself
 ALLOWED = {
     "errors": set(),
@@ -24,8 +24,9 @@ ALLOWED = {
     "homology": GROUND,
     "domains": GROUND,
     "embedding": GROUND,
+    "trna": GROUND,
     "robust": GROUND,
-    "simulate": GROUND | {"domains"},
+    "simulate": GROUND | {"domains", "trna"},
     "report": GROUND | SECOND | {"robust", "simulate"},
     "config": {"errors"},
     "batches": {"errors"},

@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--truth", type=Path, help="truth.tsv of the simulated example, if it is that"
     )
+    parser.add_argument(
+        "--trna-truth", type=Path, help="trnas.truth.tsv of the simulated tRNAs"
+    )
     add_section(parser, ReportOptions)
     add_seed(parser)
     parser.add_argument("--out", type=Path, required=True, help="the .html file to write")
@@ -44,6 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from omicsai.report import read_story, render_page
+    from omicsai.report.trna import read_trna_batches
     from omicsai.tables import write_text
 
     options = section_of(arguments, ReportOptions)
@@ -53,7 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
         map=_map(story, arguments.results, arguments.seed),
         domain_map=_domain_map(story, arguments.seed),
     )
-    page = render_page(story, title=options.title)
+    trna = read_trna_batches(arguments.results, arguments.batches, arguments.trna_truth)
+    page = render_page(story, title=options.title, trna=trna)
     write_text(arguments.out, page)
     logger.info("%s: %.1f MB", arguments.out, len(page.encode()) / 1e6)
 

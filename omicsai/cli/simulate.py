@@ -25,11 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Simulate and write."""
     from omicsai.simulate import simulate, write_example
+    from omicsai.simulate.trna import simulate_trnas, write_trnas
     from omicsai.tables import write_provenance
 
     options = section_of(arguments, SimulateOptions)
     data = simulate(**options.model_dump(), seed=arguments.seed)
     write_example(data, arguments.out)
+    write_trnas(simulate_trnas(seed=arguments.seed), arguments.out)
     write_provenance(
         arguments.out / "simulate.provenance.json",
         stage="simulate",

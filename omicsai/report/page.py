@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from omicsai.report import domains, figures
 from omicsai.report.leakage import identity_to_train, leaking_sequences
 from omicsai.report.story import Batch, Story
+from omicsai.report.trna import TrnaBatch
 from omicsai.robust.options import LOSSES
 from omicsai.sequences import split_labels
 from omicsai.version import __version__
@@ -41,7 +43,7 @@ class Shown:
     total: int
 
 
-def render_page(story: Story, *, title: str) -> str:
+def render_page(story: Story, *, title: str, trna: Sequence[TrnaBatch] = ()) -> str:
     """Render the report as one self-contained HTML page.
 
     Parameters
@@ -50,6 +52,8 @@ def render_page(story: Story, *, title: str) -> str:
         From `read_story`, with its map filled in.
     title
         Title of the page.
+    trna
+        tRNA batches, from `read_trna_batches`.
 
     Returns
     -------
@@ -65,8 +69,27 @@ def render_page(story: Story, *, title: str) -> str:
     )
     environment.filters |= {"percent": _percent, "number": _number, "signed": _signed}
     return environment.get_template("page.html").render(
-        title=title, version=__version__, story=story, **_context(story)
+        title=title,
+        version=__version__,
+        story=story,
+        trna=trna,
+        trna_tables={batch.name: _trna_tables(batch) for batch in trna},
+        **_context(story),
     )
+
+
+def _trna_tables(batch: TrnaBatch) -> list[tuple[Shown, str]]:
+    tables = [
+        ("cognates", batch.cognates, "tRNAs by orthogonality to the host's synthetases"),
+        ("suspected_isotypes", batch.suspects, "Suspected isotypes"),
+        ("contradicted", batch.contradicted, "Identity elements these genes contradict"),
+        ("not_ok", batch.not_ok, "tRNAs whose numbering is not ok"),
+    ]
+    return [
+        (_table(f"{name}_{batch.name}", frame), caption)
+        for name, frame, caption in tables
+        if frame is not None
+    ]
 
 
 def _context(story: Story) -> dict[str, Any]:

@@ -172,6 +172,10 @@ def _read_provenance(results: Path, batches: list[str]) -> dict[str, dict[str, A
         for stage in ("check", "annotate", "embeddings", "predict"):
             file = results / "batches" / name / f"{stage}.provenance.json"
             files[f"{stage.replace('embeddings', 'embed')} ({name})"] = file
+        for stage in ("number", "identity", "distance", "cognates", "isotype", "pairing"):
+            folder = "trna" if stage == "number" else stage
+            file = results / "batches" / name / folder / f"{stage}.provenance.json"
+            files[f"{stage} ({name})"] = file
     return {key: _read_json(file) for key, file in files.items() if file.is_file()}
 
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from omicsai.robust.heads import Head
 from omicsai.robust.trust import TrustMode
 
-__all__ = ["LOSSES", "Loss", "Options"]
+__all__ = ["LOSSES", "Loss", "Options", "Scaling"]
 
 Loss = Literal[
     "proselflc",
@@ -26,6 +26,8 @@ Loss = Literal[
     "elr",
     "sop",
 ]
+
+Scaling = Literal["each", "common"]
 
 # name in configurations: name in figures; default strengths are those of the functions
 LOSSES: dict[str, str] = {
@@ -67,6 +69,9 @@ class Options:
         ProSelfLC's B, τ, T and l. ``transit=None`` sets τ to where the validation loss of
         a cross-entropy pilot is lowest, because on fixed embeddings memorisation begins
         long before the published one half.
+    scaling
+        ``"each"`` brings every feature to unit variance; ``"common"`` divides all by one
+        number, for features whose relative size means something (kernel features).
     seed
         Seed of initial weights and batches.
     """
@@ -84,4 +89,5 @@ class Options:
     transit: float | None = None
     temperature: float = 0.5
     trust: TrustMode = "entropy"
+    scaling: Scaling = "each"
     seed: int = 1

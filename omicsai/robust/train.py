@@ -20,7 +20,7 @@ from omicsai.robust.heads import head_logits, new_head
 from omicsai.robust.model import Classifier
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.objectives import Objective, ProSelfLC, new_objective
-from omicsai.robust.options import Options
+from omicsai.robust.options import Options, Scaling
 from omicsai.sequences import split_labels
 from omicsai.tables import Column, Table
 
@@ -129,7 +129,7 @@ def train_classifier(
         )
     torch.set_num_threads(1)  # sums in one order, so that a rerun gives the same bits
     torch.use_deterministic_algorithms(True)
-    mean, scale = standardisation(features[training])
+    mean, scale = standardisation(features[training], options.scaling)
     X = torch.from_numpy((features - mean) / scale)
     Q = torch.zeros(len(code), len(classes))
     Q[code >= 0] = torch.eye(len(classes))[code[code >= 0]]
@@ -172,11 +172,13 @@ def _fold_numbers(fold: ArrayLike | None, count: int) -> NDArray[np.int64]:
 
 
 def standardisation(
-    features: NDArray,
+    features: NDArray, scaling: Scaling = "each"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and scale (d,) of each feature; constant features have scale 1."""
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
+    if scaling == "common":
+        scale[:] = np.sqrt((scale**2).mean())
     scale[scale < 1e-8] = 1.0
     return mean.astype(np.float32), scale.astype(np.float32)
 

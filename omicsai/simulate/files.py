@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EXAMPLE_FOLDER", "FILES"]
+__all__ = ["EXAMPLE_FOLDER", "FILES", "TRNA_FILES"]
 
 EXAMPLE_FOLDER = "example"
 FILES = {
@@ -10,4 +10,9 @@ FILES = {
     "labels": "known.labels.tsv",
     "new": "new.fasta",
     "truth": "truth.tsv",
+}
+TRNA_FILES = {
+    "trnas": "trnas.fasta",
+    "trna_labels": "trnas.labels.tsv",
+    "trna_truth": "trnas.truth.tsv",
 }

@@ -5,10 +5,12 @@ from pathlib import Path
 from omicsai.batches import HEADER_LABELS, read_batches
 from omicsai.code import code_digest
 from omicsai.config import BUILTIN, PFAM, read_config
-from omicsai.simulate.files import EXAMPLE_FOLDER, FILES
+from omicsai.simulate.files import EXAMPLE_FOLDER, FILES, TRNA_FILES
 
 settings = read_config(config, workflow.configfiles)
-EXAMPLE = {name: f"{EXAMPLE_FOLDER}/{file}" for name, file in FILES.items()}
+EXAMPLE = {
+    name: f"{EXAMPLE_FOLDER}/{file}" for name, file in (FILES | TRNA_FILES).items()
+}
 batches = read_batches(settings.batches, generated=EXAMPLE.values())
 
 
@@ -97,10 +99,21 @@ def get_evaluated_batches():
     return [name for name in names if batches[name].labels]
 
 
+def get_trna_batches_to_predict():
+    """Names of the tRNA batches whose isotypes are predicted and not learned from."""
+    return get_batches(molecule="trna", trains=False)
+
+
 def get_truth(wildcards):
     """The example's truth, if a batch is the simulated example."""
     known = any(batch.fasta == EXAMPLE["known"] for batch in batches.values())
     return EXAMPLE["truth"] if known else []
+
+
+def get_trna_truth(wildcards):
+    """Truth of the simulated tRNAs, if a batch is the simulated example."""
+    known = any(batch.fasta == EXAMPLE["trnas"] for batch in batches.values())
+    return EXAMPLE["trna_truth"] if known else []
 
 
 wildcard_constraints:

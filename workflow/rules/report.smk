@@ -13,7 +13,14 @@ rule write_report:
         rules.train.input,
         rules.evaluate.input,
         rules.predict.input,
+        rules.number.input,
+        rules.identity.input,
+        rules.distance.input,
+        rules.cognates.input,
+        rules.isotype.input,
+        rules.pairing.input,
         truth=get_truth,
+        trna_truth=get_trna_truth,
     output:
         page=report(
             "<results>/report.html",
@@ -35,12 +42,15 @@ rule write_report:
         results=subpath(output.page, parent=True),
         batches=list(batches),
         truth=lambda wildcards, input: ["--truth", input.truth] if input.truth else [],
+        trna_truth=lambda wildcards, input: (
+            ["--trna-truth", input.trna_truth] if input.trna_truth else []
+        ),
         options=get_options("report"),
         seed=settings.seed,
         code=code_digest("report"),
     shell:
         "omicsai report {params.results:q} --batches {params.batches:q} {params.truth:q}"
-        " {params.options:q} --seed {params.seed} --out {output.page:q} 2> {log:q}"
+        " {params.trna_truth:q} {params.options:q} --seed {params.seed} --out {output.page:q} 2> {log:q}"
 
 
 rule report:

@@ -1,0 +1,163 @@
+"""A second opinion by Infernal on tRNAs whose numbering is not ok.
+
+A covariance model with one column for each canonical position is built from a seed that
+this package has numbered; cmalign then aligns globally (Nawrocki & Eddy 2013,
+Bioinformatics 29:2933), and its columns are the positions.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omicsai.errors import InputError
+from omicsai.trna.numbering import (
+    ALPHABET,
+    INVARIANTS,
+    OUTSIDE,
+    SHORTEST,
+    Numbered,
+    matrix_of,
+    number_sequences,
+    pairs_form,
+)
+from omicsai.trna.positions import INDEX, LABELS, STEM_PAIRS
+from omicsai.trna.stockholm import read_stockholm, stockholm_text
+from omicsai.trna.structure import consensus_brackets
+
+__all__ = ["second_opinion"]
+
+logger = logging.getLogger(__name__)
+
+LEAST_PAIRS = 15  # of 21, below which cmalign has found no cloverleaf either
+
+
+def second_opinion(numbered: Numbered, alignment: Path) -> Numbered:
+    """Read records that are not ok with cmalign, and keep what pairs better.
+
+    Parameters
+    ----------
+    numbered
+        From `omicsai.trna.number_trnas`.
+    alignment
+        Seed of the model, Stockholm (Rfam RF00005).
+
+    Returns
+    -------
+    Numbered
+        Records that were taken over have the method ``cmalign`` and stay ``low``.
+
+    Raises
+    ------
+    InputError
+        If cmbuild or cmalign is not on PATH, or fails.
+    """
+    for tool in ("cmbuild", "cmalign"):
+        if shutil.which(tool) is None:
+            raise InputError(f"{tool} is not on PATH: install Infernal, or use enumeration")
+    doubtful = [
+        i
+        for i, status in enumerate(numbered.records["status"])
+        if status != "ok"
+        and len(numbered.sequences[i]) >= SHORTEST
+        and set(numbered.sequences[i]) <= set("ACGUN")
+    ]
+    if not doubtful:
+        return numbered
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _build(alignment, folder)
+        fasta = "".join(f">{i}\n{numbered.sequences[i]}\n" for i in doubtful)
+        (folder / "in.fasta").write_text(fasta)
+        _run(
+            "cmalign", "-g", "--notrunc", "--cpu", "1", "--outformat", "Pfam",
+            "-o", "out.sto", "model.cm", "in.fasta", folder=folder,
+        )  # fmt: skip
+        rows, columns = read_stockholm(folder / "out.sto")
+    return _adopt(numbered, doubtful, rows, columns["RF"])
+
+
+def _build(alignment: Path, folder: Path) -> None:
+    seed, _ = read_stockholm(alignment)
+    sequences = [
+        row.replace(".", "").replace("-", "").upper().replace("T", "U")
+        for row in seed.values()
+    ]
+    numbered = number_sequences(sequences)
+    letters = np.array(list(ALPHABET.replace("-", ".")))
+    aligned = {
+        str(i): "".join(letters[numbered.matrix[i]])
+        for i in np.flatnonzero(numbered.usable("ok"))
+    }
+    if not aligned:
+        raise InputError(f"{alignment} holds no tRNA that could be numbered")
+    marks = {"SS_cons": consensus_brackets(), "RF": "x" * len(LABELS)}
+    (folder / "seed.sto").write_text(stockholm_text(aligned, marks))
+    _run("cmbuild", "--hand", "-F", "-n", "trna", "model.cm", "seed.sto", folder=folder)
+
+
+def _run(*command: str, folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        told = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise InputError(f"{command[0]} failed: {told[-1] if told else 'no message'}")
+
+
+def _adopt(
+    numbered: Numbered, doubtful: list[int], rows: dict[str, str], reference: str
+) -> Numbered:
+    position, insertion = numbered.position.copy(), numbered.insertion.copy()
+    width = max(position.shape[1], max(len(numbered.sequences[i]) for i in doubtful))
+    grow = ((0, 0), (0, width - position.shape[1]))
+    position = np.pad(position, grow, constant_values=OUTSIDE)
+    insertion = np.pad(insertion, grow)
+    matrix, records = numbered.matrix.copy(), numbered.records.copy()
+    before = pairs_form(matrix, STEM_PAIRS).sum(axis=1)
+    taken = 0
+    for i in doubtful:
+        where, extra = _columns(rows[str(i)], reference)
+        mine = matrix_of([numbered.sequences[i]], where[None], extra[None])
+        formed = int(pairs_form(mine, STEM_PAIRS).sum())
+        if formed < LEAST_PAIRS or formed <= before[i]:
+            continue
+        taken += 1
+        position[i], insertion[i], matrix[i] = OUTSIDE, 0, mine[0]
+        position[i, : len(where)], insertion[i, : len(extra)] = where, extra
+        anticodon = "".join(ALPHABET[mine[0, INDEX[p]]] for p in ("34", "35", "36"))
+        met = sum(mine[0, INDEX[p]] == ALPHABET.index(b) for p, b in INVARIANTS.items())
+        told = {
+            "status": "low", "method": "cmalign", "anticodon": anticodon,
+            "stem_pairs": formed, "invariants": met, "intron": "",
+            "confidence": formed / len(STEM_PAIRS) * met / len(INVARIANTS),
+            "reason": f"read by cmalign; by enumeration: {records.at[i, 'reason']}",
+        }  # fmt: skip
+        for column, value in told.items():
+            records.at[i, column] = value
+    logger.info("cmalign read %d of %d doubtful records better", taken, len(doubtful))
+    return replace(
+        numbered, position=position, insertion=insertion, matrix=matrix, records=records
+    )
+
+
+def _columns(row: str, reference: str) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
+    """Position and insertion number of each base of an aligned row."""
+    where, extra = [], []
+    column, last, count = -1, -2, 0
+    for base, mark in zip(row, reference, strict=True):
+        column += mark != "."
+        if base in ".-":
+            continue
+        if mark != ".":
+            last, count = column, 0
+        else:
+            count += 1
+        where.append(last)
+        extra.append(count if last >= 0 else 0)
+    return np.array(where, dtype=np.int16), np.array(extra, dtype=np.int8)

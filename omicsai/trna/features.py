@@ -1,0 +1,227 @@
+"""Features of a tRNA's body for classifiers: what is alike, base by base and pair by pair.
+
+A linear model of single bases carries over to distant clades, one of base combinations
+tells close relatives apart. Both are one kernel, k = (s + s^3) / 2 with s the similarity of
+two tRNAs over positions and stem pairs, whose explicit features are those of Nystroem: the
+similarities to some landmarks, whitened (Williams & Seeger 2001).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omicsai.tables import Column, Table
+from omicsai.trna.positions import ANTICODON, INDEX, LABELS, STEM_PAIRS
+
+__all__ = [
+    "ISOTYPES",
+    "BodyFeatures",
+    "body_similarity",
+    "choose_landmarks",
+    "feature_weights",
+    "make_features",
+    "thin_rows",
+]
+
+ISOTYPES = Table(
+    "isotypes",
+    (
+        Column("id", "text", "tRNA id; one of each set of equal bodies"),
+        Column("stated", "text", "stated amino acid"),
+        Column("predicted", "text", "amino acid by members that saw none of its cluster"),
+        Column("probability", "number", "its calibrated probability"),
+        Column("stated_probability", "number", "calibrated probability of the stated one"),
+        Column("novelty", "number", "mean cosine distance to the 5 nearest other bodies"),
+        Column("novelty_p", "number", "conformal p-value of being like a known one"),
+        Column("cluster", "text", "cluster by identity of the body"),
+    ),
+)
+STATES = 6
+LEAST_INFORMATION = 0.05  # bits, so that no position is blind
+SMALLEST = 1e-3  # eigenvalues of the landmarks' kernel below this are noise
+
+
+def _used(keep_anticodon: bool) -> list[str]:
+    outside = {"-1", "74", "75", "76"} | (set() if keep_anticodon else set(ANTICODON))
+    return [p for p in LABELS if p not in outside and not p.startswith("e")]
+
+
+def _one_hot(
+    matrix: NDArray[np.int8], keep_anticodon: bool, weights: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Bases and stem pairs as weighted unit vectors; equal tRNAs have inner product 1."""
+    eye = np.eye(STATES, dtype=np.float32)
+    used = _used(keep_anticodon)
+    size = [weights[INDEX[p]] for p in used]
+    columns = [eye[matrix[:, INDEX[p]]] for p in used]
+    square = np.eye(STATES * STATES, dtype=np.float32)
+    for a, b in STEM_PAIRS:
+        size.append((weights[INDEX[a]] + weights[INDEX[b]]) / 2)
+        columns.append(
+            square[STATES * matrix[:, INDEX[a]].astype(int) + matrix[:, INDEX[b]]]
+        )
+    scale = np.sqrt(np.array(size) / np.sum(size)).astype(np.float32)
+    return np.concatenate([c * w for c, w in zip(columns, scale, strict=True)], axis=1)
+
+
+def feature_weights(information: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight of each position: the square root of what it tells about the class.
+
+    Parameters
+    ----------
+    information
+        (99,) bits, `omicsai.trna.position_information` of the training part.
+    """
+    return np.sqrt(information + LEAST_INFORMATION)
+
+
+def body_similarity(
+    a: NDArray[np.int8],
+    b: NDArray[np.int8],
+    weights: NDArray[np.float64],
+    *,
+    keep_anticodon: bool = False,
+) -> NDArray[np.float32]:
+    """Kernel (n, m) of the bodies of two sets of tRNAs.
+
+    Parameters
+    ----------
+    a, b
+        (n, 99) and (m, 99) base codes.
+    weights
+        (99,) weight of each position; a stem pair has the mean of its two.
+    keep_anticodon
+        Whether positions 34 to 36 are looked at.
+
+    Returns
+    -------
+    (n, m) float32
+        (s + s^3) / 2, where s is the weighted share of positions and stem pairs that agree.
+    """
+    s = _one_hot(a, keep_anticodon, weights) @ _one_hot(b, keep_anticodon, weights).T
+    return ((s + s**3) / 2).astype(np.float32)
+
+
+def choose_landmarks(matrix: NDArray[np.int8], count: int, seed: int) -> NDArray[np.int64]:
+    """Rows of up to `count` different tRNAs, drawn at random with a seed."""
+    unique = np.sort(np.unique(matrix, axis=0, return_index=True)[1])
+    if len(unique) <= count:
+        return unique
+    return np.sort(np.random.default_rng(seed).choice(unique, count, replace=False))
+
+
+def thin_rows(
+    matrix: NDArray[np.int8], labels: NDArray, identity: float = 0.955
+) -> NDArray[np.int64]:
+    """Rows left when near copies with the same label count once.
+
+    Parameters
+    ----------
+    matrix, labels
+        (n, 99) base codes and (n,) labels.
+    identity
+        Share of positions and stem pairs, anticodon aside, from which on a row is a near
+        copy of an earlier one.
+
+    Returns
+    -------
+    (m,) int64
+        In order.
+    """
+    E = _one_hot(matrix, False, np.ones(len(LABELS)))
+    kept = []
+    for label in sorted(set(labels.tolist())):
+        rows = np.flatnonzero(labels == label)
+        alike = E[rows] @ E[rows].T > identity
+        alive = np.ones(len(rows), dtype=bool)
+        for i in range(len(rows)):
+            if alive[i]:
+                alive[i + 1 :] &= ~alike[i, i + 1 :]
+        kept.append(rows[alive])
+    return np.sort(np.concatenate(kept))
+
+
+@dataclass(frozen=True)
+class BodyFeatures:
+    """The map from base codes to features.
+
+    Attributes
+    ----------
+    landmarks
+        (m, 99) base codes of the landmarks.
+    weights
+        (99,) weight of each position.
+    keep_anticodon
+        Whether positions 34 to 36 are looked at.
+    whitening
+        (m, d) from similarities to features.
+    """
+
+    landmarks: NDArray[np.int8]
+    weights: NDArray[np.float64]
+    keep_anticodon: bool
+    whitening: NDArray[np.float32]
+
+    def __call__(self, matrix: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Features (n, d) float32 of (n, 99) base codes."""
+        similarity = body_similarity(
+            matrix, self.landmarks, self.weights, keep_anticodon=self.keep_anticodon
+        )
+        return similarity @ self.whitening
+
+
+def make_features(
+    landmarks: NDArray[np.int8],
+    weights: NDArray[np.float64],
+    *,
+    keep_anticodon: bool = False,
+) -> BodyFeatures:
+    """Make the feature map of some landmarks.
+
+    Parameters
+    ----------
+    landmarks
+        (m, 99) base codes.
+    weights
+        (99,) weight of each position (`feature_weights`).
+    keep_anticodon
+        Whether positions 34 to 36 are looked at (the control, not the question).
+    """
+    K = body_similarity(landmarks, landmarks, weights, keep_anticodon=keep_anticodon)
+    values, vectors = np.linalg.eigh(K.astype(np.float64))
+    kept = values > SMALLEST
+    # the sign of an eigenvector is arbitrary: fix it, for the same bytes everywhere
+    vectors = vectors[:, kept]
+    sign = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(kept.sum())])
+    whitening = (vectors * sign / np.sqrt(values[kept])).astype(np.float32)
+    return BodyFeatures(landmarks, weights, keep_anticodon, whitening)
+
+
+def balanced_rows(
+    labels: NDArray, groups: NDArray, size: int, seed: int
+) -> NDArray[np.int64]:
+    """Draw training rows so that neither large groups nor large classes drown the rest.
+
+    A row is drawn with probability proportional to (size of its group x weight of its
+    class within the groups) to the power of -1/2.
+
+    Parameters
+    ----------
+    labels, groups
+        (n,) class and group (clade, species or cluster) of each row.
+    size, seed
+        Number of rows to draw, with replacement, and the seed.
+
+    Returns
+    -------
+    (size,) int64
+    """
+    weight = np.ones(len(labels))
+    for of in (groups, labels):
+        _, code = np.unique(of.astype(str), return_inverse=True)
+        weight /= np.sqrt(np.bincount(code, weight)[code])
+    rng = np.random.default_rng(seed)
+    return rng.choice(len(labels), size, p=weight / weight.sum())

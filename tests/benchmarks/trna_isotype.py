@@ -1,0 +1,184 @@
+"""Amino acid of tRNAs of clades that were held out, the anticodon masked.
+
+``python -m tests.benchmarks.trna_isotype CLADE... --noise 0.4 --seeds 5`` trains on every
+other clade of ``all_labelled_trna.tsv`` and prints accuracy on the clade. Settings were
+chosen on the clades bacteria and virus.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import os
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from omicsai.robust import Options, train_classifier
+from omicsai.trna import (
+    AMINO_ACIDS,
+    amino_acid,
+    core_weights,
+    normal_isotype,
+    number_sequences,
+    position_information,
+)
+from omicsai.trna.features import (
+    balanced_rows,
+    choose_landmarks,
+    feature_weights,
+    make_features,
+    thin_rows,
+)
+
+LANDMARKS, ROWS, VALIDATION = 1200, 5000, 400
+VERTEBRATES = {"danRer11", "xenTro9", "anoCar2", "sprinzl8", "sprinzl9"}
+SPECIES = {
+    "yeasts": {"sacCer", "schiPomb_972H", "candAlbi_WO_1", "komaPast_GS115"},
+    "mammals": {"hg38", "panTro6", "mm39", "rn7", "bosTau9", "gorGor4", "HOMO"},
+    "plants": {"araTha1", "sprinzl7"},
+    "invertebrates": {"ce11", "dm6"},
+    "fungi": {"sprinzl6"},
+    "vertebrates": VERTEBRATES,
+}
+
+
+def clade_of(row: dict[str, str]) -> str:
+    """Clade of a row: by its domain, or by its species."""
+    species = row["species"]
+    if match := re.match(r"sprinzl_org_(\d+)", species):
+        number = int(match[1])
+        if 20 <= number < 100:
+            return "archaea"
+        if number < 200:
+            return "bacteria"
+        if number < 600:
+            return "organelles"
+        species = f"sprinzl{number // 100}"
+    if row["domain"] in ("phage", "virus"):
+        return row["domain"]
+    if row["domain"] in ("A", "B", "mito"):
+        return {"A": "archaea", "B": "bacteria", "mito": "organelles"}[row["domain"]]
+    for clade, names in SPECIES.items():
+        if species in names:
+            return clade
+    return "trypanosomatids" if row["source"].startswith("tSFM") else species
+
+
+def load(shared: Path) -> tuple[np.ndarray, np.ndarray, list[set[str]], list[str]]:
+    """Matrix, amino acids and clades of every different body (positions 1 to 73)."""
+    with (shared / "data/trna/all_labelled_trna.tsv").open() as stream:
+        rows = [r for r in csv.DictReader(stream, delimiter="\t") if r["seq"]]
+    sequences = sorted({r["seq"] for r in rows})
+    numbered = number_sequences(sequences)
+    usable = dict(zip(sequences, numbered.usable(), strict=True))
+    at = {s: i for i, s in enumerate(sequences)}
+    bodies = np.where(core_weights() > 0, numbered.matrix, 0)
+    votes: dict[bytes, Counter] = defaultdict(Counter)
+    clades: dict[bytes, set[str]] = defaultdict(set)
+    first: dict[bytes, int] = {}
+    for row in rows:
+        label = amino_acid(normal_isotype(row["isotype"]))
+        if label in AMINO_ACIDS and usable[row["seq"]]:
+            key = bodies[at[row["seq"]]].tobytes()
+            votes[key][label] += 1
+            clades[key].add(clade_of(row))
+            first.setdefault(key, at[row["seq"]])
+    keys = sorted(first)
+    labels = np.array([votes[k].most_common(1)[0][0] for k in keys], dtype=object)
+    chosen = [first[k] for k in keys]
+    return numbered.matrix[chosen], labels, [clades[k] for k in keys], [
+        sequences[i] for i in chosen
+    ]  # fmt: skip
+
+
+def corrupt(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Replace a share of labels by another amino acid, drawn uniformly."""
+    rng = np.random.default_rng(1000 + seed)
+    wrong = rng.random(len(labels)) < share
+    noisy = labels.copy()
+    for i in np.flatnonzero(wrong):
+        noisy[i] = rng.choice([a for a in AMINO_ACIDS if a != labels[i]])
+    return noisy
+
+
+def accuracy(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    clades: list[set[str]],
+    held_out: str,
+    options: Options,
+    *,
+    noise: float = 0.0,
+    keep_anticodon: bool = False,
+) -> float:
+    """Train on all other clades and measure on the clade held out."""
+    test = np.array([held_out in c for c in clades])
+    training = np.flatnonzero(~test)
+    seed = options.seed
+    given = corrupt(labels[training], noise, seed)
+    kept = thin_rows(matrix[training], given)
+    training, given = training[kept], given[kept]
+    groups = np.array([min(clades[i]) for i in training])
+    landmarks = choose_landmarks(matrix[training], LANDMARKS, seed)
+    shape = make_features(
+        matrix[training][landmarks],
+        feature_weights(position_information(matrix[training], given.tolist())),
+        keep_anticodon=keep_anticodon,
+    )
+    rng = np.random.default_rng(seed)
+    validation = rng.choice(len(training), VALIDATION, replace=False)
+    rest = np.setdiff1d(np.arange(len(training)), validation)
+    drawn = rest[balanced_rows(given[rest], groups[rest], ROWS, seed)]
+    rows = np.concatenate([drawn, validation])
+    part = np.array(["train"] * len(drawn) + ["validation"] * len(validation))
+    trained = train_classifier(
+        shape(matrix[training[rows]]), given[rows].tolist(), part, rows.astype(str),
+        None, options,
+    )  # fmt: skip
+    logits = trained.classifier.logits(shape(matrix[test]))
+    predicted = np.array(trained.classifier.classes, dtype=object)[logits.argmax(axis=1)]
+    return float((predicted == labels[test]).mean())
+
+
+def main() -> None:
+    """Print accuracy of each clade, mean and 95 % interval over seeds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clades", nargs="+")
+    parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--loss", nargs="+", default=["proselflc", "cross_entropy"])
+    parser.add_argument("--decay", type=float, default=10.0)
+    parser.add_argument("--members", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--anticodon", choices=["masked", "kept"], default="masked")
+    told = parser.parse_args()
+    logging.disable(logging.INFO)
+    matrix, labels, clades, _ = load(Path(os.environ["OMICSAI_SHARED"]))
+    for clade in told.clades:
+        n = sum(clade in c for c in clades)
+        for loss in told.loss:
+            values = [
+                accuracy(
+                    matrix, labels, clades, clade,
+                    Options(
+                        loss=loss, members=told.members, epochs=told.epochs,
+                        weight_decay=told.decay, scaling="common", seed=seed,
+                    ),
+                    noise=told.noise, keep_anticodon=told.anticodon == "kept",
+                )
+                for seed in range(1, told.seeds + 1)
+            ]  # fmt: skip
+            half = 2.776 * np.std(values, ddof=1) / np.sqrt(len(values)) if n > 1 else 0
+            print(
+                f"{clade} n={n} noise={told.noise} {loss} decay={told.decay}: "
+                f"{np.mean(values):.3f} +- {half:.3f}  {np.round(values, 3).tolist()}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,677 @@
+"""tRNAs: numbering, identity elements, distances, cognates, isotypes, pairing."""
+
+# ruff: noqa: E501
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree as ET
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omicsai.errors import InputError
+from omicsai.simulate.trna import simulate_trnas, write_trnas
+from omicsai.trna import (
+    LABELS,
+    NUMBERING,
+    STEM_PAIRS,
+    SUPPORT,
+    TRNA_RECORDS,
+    check_identity,
+    cluster_distances,
+    core_weights,
+    covariation,
+    describe_synthetases,
+    distances,
+    dot_brackets,
+    function_logo,
+    identity_positions,
+    identity_scores,
+    learned_weights,
+    likelihood_ratios,
+    make_host,
+    map_distances,
+    match_pairs,
+    normal_isotype,
+    number_sequences,
+    number_trnas,
+    numbering_table,
+    position_information,
+    read_identity,
+    read_trnas,
+    stockholm,
+)
+from omicsai.trna.drawing import cloverleaf_svg, drawings
+from omicsai.trna.features import (
+    balanced_rows,
+    feature_weights,
+    make_features,
+    thin_rows,
+)
+from omicsai.trna.pairing import mirror_correlation
+from omicsai.trna.positions import INDEX, PAIR_OF, REGIONS
+
+YEAST_PHE = "GCGGAUUUAGCUCAGUUGGGAGAGCGCCAGACUGAAGAUCUGGAGGUCCUGUGUUCGAUCCACAGAAUUCGCACCA"
+ECOLI = {
+    "Ala": "GGGGCUAUAGCUCAGCUGGGAGAGCGCCUGCUUUGCACGCAGGAGGUCUGCGGUUCGAUCCCGCAUAGCUCCACCA",
+    "Leu": "GCCCGAGUGGUGGAAUCGGUAGACACAAGGGAUUUAAAAUCCCUCGGCGUUCGCGCUGUGCGGGUUCAAGUCCCGCUCCGGGUACCA",
+    "His": "GGUGGCUAUAGCUCAGUUGGUAGAGCCCUGGAUUGUGAUUCCAGUUGUCGUGGGUUCGAAUCCCAUUAGCCACCCCA",
+    "SeC": "GGAAGAUCGUCGUCUCCGGUGAGGCGGCUGGACUUCAAAUCCAGUUGGGGCCGCCAGCGGUCCCGGGCAGGUUCGACUCCUGUGAUCUUCCGCCA",
+}
+YEAST_LEU_WITH_INTRON = "GGUUGUUUGGCCGAGCGGUCUAAGGCGCCUGAUUCAAGAAAUAUCUUGACCGCAGUUAACUGUGGGAAUACUCAGGUAUCGUAAGAUGCAAGAGUUCGAAUCUCUUAGCAACCA"
+
+
+def table_of(sequence: str, **told) -> pd.DataFrame:
+    return numbering_table(number_sequences([sequence], ["t"], **told))
+
+
+def at(sequence: str) -> dict[str, str]:
+    table = table_of(sequence)
+    return dict(zip(table["label"], table["base"], strict=True))
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """Simulated host tRNAs, numbered, with their amino acids."""
+    data = simulate_trnas(families=2, copies=2, orthogonal=4, mislabelled_fraction=0)
+    clean = [s.upper().replace("T", "U") for s in data.sequences.values()]
+    return number_sequences(clean, list(data.sequences)), data
+
+
+# --- the axis -----------------------------------------------------------------------------
+
+
+def test_axis_has_the_99_positions_in_order():
+    assert len(LABELS) == len(set(LABELS)) == 99
+    assert LABELS[:2] == ("-1", "1")
+    assert LABELS[-4:] == ("73", "74", "75", "76")
+    assert LABELS[INDEX["17"] : INDEX["20b"] + 1] == (
+        "17", "17a", "18", "19", "20", "20a", "20b",
+    )  # fmt: skip
+    assert LABELS[INDEX["45"] + 1] == "e11"
+    assert LABELS[INDEX["46"] - 1] == "e21"
+    assert len(STEM_PAIRS) == 21
+    assert PAIR_OF["3"] == "70"
+    assert PAIR_OF["25"] == "10"
+    assert REGIONS["73"] == "discriminator"
+
+
+# --- numbering ----------------------------------------------------------------------------
+
+
+def test_yeast_phe_is_numbered_as_in_the_crystal_structure():
+    found = at(YEAST_PHE)
+    assert [found[p] for p in ("16", "17", "18", "19", "20", "21")] == list("UUGGGA")
+    assert [found[p] for p in ("33", "34", "35", "36", "37")] == list("UGAAG")
+    assert [found[p] for p in ("44", "45", "46", "47", "48")] == list("AGGUC")
+    assert [found[p] for p in ("54", "55", "56", "73", "76")] == list("UUCAA")
+    assert len(found) == 76
+
+
+def test_his_has_its_extra_g_and_leu_its_arm():
+    his = at(ECOLI["His"])
+    assert his["-1"] == "G"
+    assert his["73"] == "C"
+    assert "".join(his[p] for p in ("34", "35", "36")) == "GUG"
+    leu = table_of(ECOLI["Leu"]).set_index("label")
+    assert leu.loc["e11", "pair"] == "e21"
+    assert leu.loc["e11", "region"] == "variable_arm"
+    assert "".join(leu.loc[p, "base"] for p in ("34", "35", "36")) == "UAA"
+
+
+def test_selenocysteine_trna_is_read_with_its_eighth_pair():
+    numbered = number_sequences([ECOLI["SeC"]])
+    record = numbered.records.iloc[0]
+    assert record["anticodon"] == "UCA"
+    assert "selenocysteine" in record["reason"]
+    labels = set(numbering_table(numbered)["label"])
+    assert {"7i1", "65i1"} <= labels
+
+
+def test_intron_is_cut_out_and_told():
+    numbered = number_sequences([YEAST_LEU_WITH_INTRON])
+    record = numbered.records.iloc[0]
+    assert record["anticodon"] == "CAA"
+    assert record["intron"]
+    table = numbering_table(numbered)
+    inside = table[table["region"] == "intron"]
+    assert len(inside) == len(YEAST_LEU_WITH_INTRON) - (table["label"] != "").sum()
+    assert (inside["label"] == "").all()
+
+
+@given(
+    name=st.sampled_from(["Ala", "Leu", "His"]),
+    dna=st.booleans(),
+    lower=st.booleans(),
+    tail=st.sampled_from(["CCA", "", "CC", "C"]),
+    lead=st.text("AU", max_size=2),
+)
+def test_numbering_does_not_depend_on_how_it_is_written(
+    tmp_path_factory, name, dna, lower, tail, lead
+):
+    body = ECOLI[name].removesuffix("CCA")
+    written = lead + body + tail
+    written = written.replace("U", "T") if dna else written
+    written = written.lower() if lower else written
+    path = tmp_path_factory.mktemp("written") / "one.fasta"
+    path.write_bytes(f">x\r\n{written}\r\n".encode())
+    numbered = number_trnas(read_trnas(path))
+    plain = number_sequences([body + "CCA"])
+    kept = [i for i, p in enumerate(LABELS) if p not in ("-1", "74", "75", "76")]
+    assert (numbered.matrix[0, kept] == plain.matrix[0, kept]).all()
+    assert numbered.records["status"][0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("sequence", "status", "reason"),
+    [
+        ("GUAAAUAUAGUUUAACCAAAACAUCAGAUUGUGAAUCUGAC", "failed", "too short"),
+        ("ACGU" * 50, "failed", "no cloverleaf"),
+        (ECOLI["Ala"] + ECOLI["His"], "low", "two tRNAs in one record?"),
+        (ECOLI["Ala"][:8] + "N" * 30 + ECOLI["Ala"][38:], "failed", "unknown"),
+        ("A" * 300, "failed", "too long"),
+        ("ACGUACGUGGAUCCAAUUGGCCAAGGUUCC", "failed", "30 bases: too short"),
+        # human mitochondrial Ser-GCU, which has no D arm
+        ("GAGAAAGCUCACAAGAACUGCUAACUCAUGCCCCCAUGUCUAACAACAUGGCUUUCUCACCA", "", ""),
+    ],
+)
+def test_what_is_no_tRNA_is_never_ok(sequence, status, reason):  # noqa: N802
+    record = number_sequences([sequence]).records.iloc[0]
+    assert record["status"] != "ok"
+    assert record["status"] == (status or record["status"])
+    assert reason in record["reason"]
+    assert record["reason"]
+
+
+def test_protein_and_empty_records_get_a_reason(write):
+    path = write(
+        "mixed.fasta", f">p\nMKTAYIAKQRQISFVKSHFSRQ\n>e\n>a\n{ECOLI['Ala']}\n>a\nACGU\n"
+    )
+    records = number_trnas(read_trnas(path)).records
+    assert records["status"].tolist() == ["failed", "failed", "ok", "failed"]
+    assert "not nucleotides" in records["reason"][0]
+    assert records["reason"][1] == "empty sequence"
+    assert "already used by record 3" in records["reason"][3]
+
+
+def test_shuffled_trnas_are_never_ok():
+    rng = np.random.default_rng(0)
+    shuffled = ["".join(rng.permutation(list(ECOLI["Ala"]))) for _ in range(200)]
+    assert "ok" not in set(number_sequences(shuffled).records["status"])
+
+
+def test_stated_anticodon_that_differs_makes_a_record_low():
+    record = number_sequences([ECOLI["Ala"]], anticodons=["GGC"]).records.iloc[0]
+    assert record["status"] == "low"
+    assert record["reason"] == "stated anticodon GGC but 34-36 is UGC"
+
+
+def test_truncated_trna_is_low_and_keeps_its_anticodon():
+    record = number_sequences([ECOLI["Ala"][5:]]).records.iloc[0]
+    assert record["status"] == "low"
+    assert record["anticodon"] == "UGC"
+    assert "missing at the 5' end" in record["reason"]
+
+
+def test_empty_collection():
+    numbered = number_sequences([])
+    assert len(numbered.records) == 0
+    assert len(numbering_table(numbered)) == 0
+
+
+def test_simulated_trnas_are_numbered_as_planted(sample):
+    numbered, data = sample
+    table = numbering_table(numbered)
+    labels = table.groupby("id", sort=False)["label"].agg(" ".join)
+    truth = data.truth.set_index("id")["positions"]
+    right = [truth[key].startswith(labels[key]) for key in truth.index]
+    assert np.mean(right) >= 0.9
+    assert (numbered.records["anticodon"] == data.truth["anticodon"]).all()
+
+
+def test_structure_and_alignment_agree_with_the_table(sample):
+    numbered, _ = sample
+    shown = dot_brackets(numbered)[0]
+    assert len(shown) == len(numbered.sequences[0])
+    assert shown.count("(") == shown.count(")") >= 15
+    rows = [r for r in stockholm(numbered).splitlines() if r.startswith("SIMT")]
+    assert all(len(r.split()[1]) == 99 for r in rows)
+
+
+def test_cloverleafs_are_xml_and_names_are_safe(sample):
+    numbered, _ = sample
+    for svg in drawings(numbered, each=False).values():
+        ET.fromstring(svg)
+    assert "<" not in cloverleaf_svg({"1": "G"}, "a<b").split("<title>")[1][:5]
+    odd = number_sequences([ECOLI["Ala"]] * 2, ["../../x", ".._.._x"])
+    names = list(drawings(odd, each=True))
+    assert len(set(names)) == 2
+    assert not any("/" in name or name.startswith(".") for name in names)
+
+
+# --- formats ------------------------------------------------------------------------------
+
+
+def test_trnascan_structures(write):
+    text = (
+        "chr1.trna1 (10-85)\tLength: 76 bp\r\n"
+        "Type: Ala\tAnticodon: TGC at 34-36 (43-45)\tScore: 70.1\r\n"
+        f"Seq: {ECOLI['Ala'].replace('U', 'T')}\r\nStr: >>>>\r\n\r\n"
+        "chr1.trna2 (200-300)\tLength: 101 bp\r\nType: Undet\tAnticodon: NNN at 0-0\r\n"
+        "Possible intron: 38-50 (237-249)\r\nSeq: ACGTACGT\r\n"
+    )
+    first, second = read_trnas(write("a.ss", text))
+    assert (first.id, first.isotype, first.anticodon) == ("chr1.trna1", "Ala", "UGC")
+    assert first.sequence == ECOLI["Ala"]
+    assert (second.isotype, second.anticodon, second.intron) == ("Und", "", (37, 13))
+
+
+def test_coordinates_need_the_genome_and_mind_the_strand(write):
+    trna = ECOLI["Ala"].replace("U", "T")
+    other = trna[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    genome = write("g.fasta", f">chr1\nAAAA{trna}AAAA{other}A\n")
+    header = (
+        "Sequence\t\ttRNA\tBounds\ttRNA\tAnti\tIntron\tBounds\tInf\nName\ttRNA #\n---\n"
+    )
+    n = len(trna)
+    rows = (
+        f"chr1\t1\t5\t{4 + n}\tAla\tTGC\t0\t0\t70.0\n"
+        f"chr1\t2\t{8 + 2 * n}\t{9 + n}\tAla\tTGC\t0\t0\t70.0\n"
+    )
+    path = write("a.out", header + rows)
+    with pytest.raises(InputError, match="give --genome"):
+        read_trnas(path)
+    found = read_trnas(path, genome)
+    assert [t.sequence for t in found] == [ECOLI["Ala"]] * 2
+    wrong = write("b.out", header + f"chr1\t1\t5\t{9 * n}\tAla\tTGC\t0\t0\t70.0\n")
+    with pytest.raises(InputError, match="lies outside 'chr1'"):
+        read_trnas(wrong, genome)
+
+
+def test_aragorn_with_sequences(write):
+    text = (
+        ">g1 test\n1 genes found\n"
+        "1   tRNA-Ala                      [25,100]\t34  \t(tgc)\n"
+        f"{ECOLI['Ala'].replace('U', 'T').lower()[:50]}\n"
+        f"{ECOLI['Ala'].replace('U', 'T').lower()[50:]}\n"
+    )
+    (found,) = read_trnas(write("a.txt", text))
+    assert (found.id, found.isotype, found.sequence) == ("g1.trna1", "Ala", ECOLI["Ala"])
+
+
+def test_stockholm_and_gtrnadb_headers(write):
+    (row,) = read_trnas(write("a.sto", "# STOCKHOLM 1.0\n\nx  GGG.CUA-U\n//\n"))
+    assert row.sequence == "GGGCUAU"
+    fasta = write("a.fa", f">Homo_sapiens_tRNA-iMet-CAT-1-1 Chr1\n{YEAST_PHE}\n")
+    (row,) = read_trnas(fasta)
+    assert (row.isotype, row.anticodon) == ("iMet", "CAU")
+
+
+def test_unknown_format_is_refused_with_its_first_words(write):
+    with pytest.raises(InputError, match=r"line 1: 'hello world' begins none of the"):
+        read_trnas(write("a.txt", "hello world\n"))
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        ("ala", "Ala"), ("A", "Ala"), ("tRNA-Ala", "Ala"), ("fMet", "fMet"),
+        ("iMet", "iMet"), ("Ile2", "Ile2"), ("SeC(p)", "SeC"), ("Undet", "Und"),
+        ("Sup", "Sup"), ("Pseudo", "Und"), ("kidney", ""),
+    ],
+)  # fmt: skip
+def test_isotypes_are_normalised(written, normal):
+    assert normal_isotype(written) == normal
+
+
+# --- identity and logos -------------------------------------------------------------------
+
+
+def test_every_shipped_claim_names_its_source_and_is_well_formed():
+    table = read_identity()
+    assert (table["source"] != "").all()
+    assert len(table) > 250
+    assert not table.duplicated(["organism", "isotype", "position", "class"]).any()
+
+
+def test_unknown_organism_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match="it has Escherichia coli"):
+        read_identity("Mus musculus")
+
+
+def test_support_counts_unique_genes_and_contradicted_claims_are_not_used():
+    numbered = number_sequences([ECOLI["Ala"], ECOLI["Ala"], ECOLI["His"]])
+    claims = pd.DataFrame(
+        [("x", "Ala", "3", "G", "determinant", "s"), ("x", "Ala", "73", "U", "minor", "s"),
+         ("x", "Trp", "73", "G", "determinant", "s")],
+        columns=["organism", "isotype", "position", "bases", "class", "source"],
+    )  # fmt: skip
+    support = check_identity(claims, numbered.matrix, ["Ala", "Ala", "His"])
+    assert support["genes"].tolist() == [1, 1, 0]
+    assert support["supporting"].tolist() == [1, 0, 0]
+    assert support["verdict"].tolist() == ["supported", "contradicted", "unchecked"]
+    assert identity_positions(support) == {"Ala": ["3"]}
+
+
+def test_information_of_a_perfect_and_of_a_useless_feature():
+    matrix = np.full((40, 99), 0, dtype=np.int8)
+    classes = ["Ala"] * 20 + ["Gly"] * 20
+    matrix[20:, INDEX["73"]] = 2
+    features, _ = function_logo(matrix, classes, permutations=99)
+    assert set(features["position"]) == {"73"}
+    # H(class) = 1 bit + 1/(2 ln 2 * 40), H(class | base) = 0
+    expected = 1 + 1 / (2 * np.log(2) * 40)
+    assert features["information"].tolist() == pytest.approx([expected] * 2)
+    assert (features["p"] == 0.01).all()
+    information = position_information(matrix, classes)
+    assert information[INDEX["73"]] == pytest.approx(expected)
+    assert information[INDEX["1"]] == pytest.approx(0, abs=1e-12)
+
+
+# --- distances ----------------------------------------------------------------------------
+
+codes = st.lists(st.integers(0, 5), min_size=99, max_size=99)
+
+
+@given(st.lists(codes, min_size=3, max_size=4), st.booleans(), st.integers(0, 3))
+def test_distance_is_a_metric(rows, by_pairs, kind):
+    matrix = np.array(rows, dtype=np.int8)
+    rng = np.random.default_rng(kind)
+    weights = core_weights() if kind == 0 else rng.random(99)
+    D = distances(matrix, weights, by_pairs=by_pairs).astype(float)
+    assert (np.diag(D) == 0).all()
+    assert (D == D.T).all()
+    assert ((D >= 0) & (D <= 1)).all()
+    for i in range(len(D)):
+        for j in range(len(D)):
+            assert D[i, j] <= (D[i] + D[:, j]).min() + 1e-5
+
+
+def test_distance_matches_the_formula():
+    a = np.full((1, 99), 0, dtype=np.int8)
+    b = a.copy()
+    b[0, INDEX["73"]] = 2
+    both = np.concatenate([a, b])
+    weights = np.zeros(99)
+    weights[INDEX["73"]], weights[INDEX["1"]] = 1, 3
+    assert distances(both, weights)[0, 1] == pytest.approx(0.25)
+    # G3-C70 to A3-U70 keeps the pair: half of one unit of weight (1 + 1) / 2
+    pair = np.full((2, 99), 0, dtype=np.int8)
+    pair[0, [INDEX["3"], INDEX["70"]]] = 2, 1
+    pair[1, [INDEX["3"], INDEX["70"]]] = 0, 3
+    weights = np.zeros(99)
+    weights[[INDEX["3"], INDEX["70"], INDEX["73"]]] = 1
+    assert distances(pair, weights)[0, 1] == pytest.approx(2 / 3)
+    assert distances(pair, weights, by_pairs=True)[0, 1] == pytest.approx(0.5 / 2)
+
+
+def test_clusters_are_numbered_by_first_member():
+    D = np.array([[0, 0.9, 0.05], [0.9, 0, 0.9], [0.05, 0.9, 0]], dtype=np.float32)
+    assert cluster_distances(D, 0.2).tolist() == [1, 2, 1]
+    assert map_distances(D).shape == (3, 2)
+    assert cluster_distances(D[:1, :1], 0.2).tolist() == [1]
+
+
+def test_learned_weights_find_the_position_that_tells_isotypes_apart():
+    rng = np.random.default_rng(0)
+    matrix = rng.integers(0, 4, (60, 99)).astype(np.int8)
+    classes = [["Ala", "Gly", "Val"][i % 3] for i in range(60)]
+    matrix[:, INDEX["73"]] = np.arange(60) % 3
+    weights = learned_weights(matrix, classes, pairs=2000)
+    assert weights.argmax() == INDEX["73"]
+    assert (weights >= 0).all()
+
+
+# --- cognates -----------------------------------------------------------------------------
+
+
+def test_scores_match_hand_computed_values():
+    host = np.full((3, 99), 0, dtype=np.int8)  # all A
+    host[1, INDEX["73"]] = 2
+    host[2, INDEX["73"]] = 1
+    classes = ["Ala", "Ala", "Gly"]
+    positions = {"Ala": ["1", "35", "70", "73"], "Gly": ["35"]}
+    made = make_host(host, classes, positions, exclude=["34", "35", "36"], shrinkage=4.0)
+    query = np.full((1, 99), 0, dtype=np.int8)
+    query[0, INDEX["73"]] = 3  # U: no Ala tRNA of the host has it
+    scores, judged = identity_scores(query, made)
+    assert judged.tolist() == [3, 0]  # 35 is excluded; Gly has nothing left
+    assert scores[0].tolist() == pytest.approx([(1 + 1 - 1) / 3, 0.0])
+    # only 73 differs between the classes, so it alone carries weight (1, the largest):
+    # q(A) of the others (one Gly, C) = 0.5/4; P(A | Ala) = (1 + 4 q)/(2 + 4)
+    query[0, INDEX["73"]] = 0
+    q = 0.5 / 4
+    expected = np.log2(((1 + 4 * q) / 6) / q)
+    assert likelihood_ratios(query, made)[0, 0] == pytest.approx(expected)
+
+
+def test_class_judged_on_too_few_positions_is_flagged(sample):
+    from omicsai.trna import cognate_tables
+
+    numbered, data = sample
+    classes = data.truth["true_isotype"].tolist()
+    support = check_identity(
+        read_identity("Escherichia coli"), numbered.matrix, classes, min_support=0.5
+    )
+    host = make_host(numbered.matrix, classes, identity_positions(support))
+    table, scores, evidence = cognate_tables(
+        numbered.ids, numbered.matrix, classes, host, min_positions=3
+    )
+    assert {"Asn", "Lys"} <= set(scores[~scores["enough"].astype(bool)]["synthetase"])
+    flagged = table[table["flag"] != ""]
+    assert flagged["flag"].str.startswith("fewer than 3 positions").all()
+    own = table[table["isotype"] != ""]
+    assert (own["recognised_by"] == own["isotype"]).mean() > 0.9
+    orthogonal = data.truth.loc[data.truth["orthogonal"], "id"]
+    ranks = table.set_index("id")["rank"]
+    assert ranks[orthogonal].median() < ranks.median() / 2
+    assert set(evidence["id"]) == set(numbered.ids)
+
+
+# --- isotype features ---------------------------------------------------------------------
+
+
+def test_features_do_not_see_the_anticodon_and_span_the_kernel(sample):
+    numbered, data = sample
+    M = numbered.matrix
+    weights = feature_weights(position_information(M, data.truth["true_isotype"].tolist()))
+    shape = make_features(M[:40], weights)
+    changed = M.copy()
+    changed[:, [INDEX[p] for p in ("34", "35", "36")]] = 0
+    assert np.allclose(shape(M), shape(changed))
+    F = shape(M[:40])
+    assert np.allclose((F * F).sum(axis=1), 1, atol=2e-2)
+    seeing = make_features(M[:40], weights, keep_anticodon=True)
+    assert not np.allclose(seeing(M), seeing(changed))
+
+
+def test_near_copies_count_once_and_rare_groups_are_drawn():
+    M = np.zeros((30, 99), dtype=np.int8)
+    labels = np.array(["Ala"] * 29 + ["Gly"], dtype=object)
+    assert thin_rows(M, labels).tolist() == [0, 29]
+    drawn = balanced_rows(labels, np.array(["a"] * 29 + ["b"]), 1000, seed=1)
+    assert (drawn == 29).mean() > 0.1
+
+
+# --- pairing ------------------------------------------------------------------------------
+
+
+def test_synthetases_are_matched_by_genome_and_amino_acid():
+    told = describe_synthetases(
+        [("a", "class1_arg|ArgRS_x substrate=Arginine", "MK"),
+         ("b", "Alanine--tRNA ligase OS=E. coli", "MK"),
+         ("c", "hypothetical protein", "MK"), ("d", "glycyl-tRNA synthetase beta", "MK")],
+        {"a": "g1", "b": "g1", "c": "g1", "d": "g9"},
+    )  # fmt: skip
+    assert [s.amino_acid for s in told] == ["Arg", "Ala", "", "Gly"]
+    assert [s.enzyme_class for s in told] == ["I", "II", "", "II"]
+    trnas = pd.DataFrame(
+        {"id": ["t1", "t2"], "genome": ["g1", "g1"], "amino_acid": ["Arg", "Gly"],
+         "anticodon": ["UCU", "GCC"]}
+    )  # fmt: skip
+    table, pairs = match_pairs(told, trnas)
+    assert pairs[["synthetase", "trna"]].to_numpy().tolist() == [["a", "t1"]]
+    assert table["note"].tolist() == [
+        "", "its genome has no tRNA for Ala here",
+        "header and table do not name its amino acid", "no tRNA of its genome",
+    ]  # fmt: skip
+
+
+def test_mirror_tree_finds_coevolution_and_not_chance():
+    rng = np.random.default_rng(1)
+    places = rng.random((12, 2))
+    A = np.linalg.norm(places[:, None] - places, axis=-1)
+    B = A + 0.02 * (lambda E: E + E.T)(rng.random(A.shape))
+    r, p = mirror_correlation(A, B, permutations=199)
+    assert r > 0.9
+    assert p == pytest.approx(1 / 200)
+    other = rng.random((12, 2))
+    C = np.linalg.norm(other[:, None] - other, axis=-1)
+    _, chance = mirror_correlation(A, C, permutations=199)
+    assert chance > 0.05
+    r, p = mirror_correlation(A, np.ones_like(A), permutations=99)
+    assert np.isnan(r)
+    assert p == 1
+    few = covariation(
+        describe_synthetases([("a", "AlaRS", "MK")], {"a": "g"}),
+        ["g"], ["Ala"], np.zeros((1, 1), np.float32),
+    )  # fmt: skip
+    assert few["note"][0] == "fewer than 4 genomes have both"
+
+
+# --- commands -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, run_omicsai):
+    """Every tRNA command, once, on simulated tRNAs."""
+    place = tmp_path_factory.mktemp("trna")
+    write_trnas(simulate_trnas(families=2, copies=3), place)
+    assert run_omicsai(
+        "number", place / "trnas.fasta", "--labels", place / "trnas.labels.tsv",
+        "--out", place / "b" / "trna",
+    ) == 0  # fmt: skip
+    assert run_omicsai("identity", place / "b" / "trna", "--permutations", "20",
+                       "--out", place / "b" / "identity") == 0  # fmt: skip
+    return place / "b"
+
+
+def test_number_writes_its_tables(folder):
+    records = TRNA_RECORDS.read(folder / "trna" / "records.tsv")
+    numbering = NUMBERING.read(folder / "trna" / "numbering.tsv")
+    assert records["id"].iloc[-1] == "SIMTARMLESS"
+    assert records["status"].iloc[-1] != "ok"
+    assert set(numbering["id"]) <= set(records["id"])
+    assert (folder / "trna" / "cloverleaf" / "all.svg").is_file()
+    assert SUPPORT.read(folder / "identity" / "identity.tsv")["verdict"].ne("").all()
+
+
+@pytest.mark.parametrize("weights", ["uniform", "identity", "information", "learned"])
+def test_distance_and_cognates_run_and_repeat(folder, tmp_path, run_omicsai, weights):
+    outputs = []
+    for name in ("one", "two"):
+        assert run_omicsai(
+            "distance", folder / "trna", "--weights", weights, "--pairs", "on",
+            "--identity", folder / "identity" / "identity.tsv", "--out", tmp_path / name,
+        ) == 0  # fmt: skip
+        outputs.append(
+            [p.read_bytes() for p in sorted((tmp_path / name).iterdir()) if p.is_file()]
+        )
+    assert outputs[0] == outputs[1]
+    assert run_omicsai(
+        "cognates", folder / "trna", "--identity", folder / "identity" / "identity.tsv",
+        "--host", folder / "trna", "--out", tmp_path / "c",
+    ) == 0  # fmt: skip
+
+
+def test_isotype_learns_from_bodies_and_predicts_another_folder(
+    folder, tmp_path, run_omicsai
+):
+    assert run_omicsai(
+        "isotype", folder / "trna", "--predict", folder / "trna", "--members", "2",
+        "--epochs", "8", "--out", tmp_path / "i",
+    ) == 0  # fmt: skip
+    metrics = json.loads((tmp_path / "i" / "metrics.json").read_text())
+    assert metrics["accuracy"] > 2 / 20
+    assert (tmp_path / "i" / "b.predictions.tsv").is_file()
+
+
+def test_wrong_use_of_commands_is_one_line(folder, tmp_path, run_omicsai, capsys, write):
+    assert run_omicsai("distance", folder / "trna", "--weights", "identity",
+                       "--out", tmp_path) == 1  # fmt: skip
+    assert "needs --identity" in capsys.readouterr().err
+    assert run_omicsai("pairing", folder / "trna", "--out", tmp_path) == 1
+    assert "needs --synthetases" in capsys.readouterr().err
+    assert run_omicsai("number", folder / "no.fasta", "--out", tmp_path) == 1
+    assert "does not exist" in capsys.readouterr().err
+    assert run_omicsai("number", write("a.fa", f">a\n{YEAST_PHE}\n"), "--backend",
+                       "cmalign", "--out", tmp_path) == 1  # fmt: skip
+    assert "needs --alignment" in capsys.readouterr().err
+
+
+def test_pairing_command(folder, tmp_path, run_omicsai, write):
+    fasta = write("s.fasta", ">s1 AlaRS\nMKKLL\n>s2 GlyRS\nMKKAA\n")
+    ids = TRNA_RECORDS.read(folder / "trna" / "records.tsv")["id"]
+    rows = [f"{key}\tg" for key in [*ids, "s1", "s2"]]
+    genomes = write("g.tsv", "id\tgenome\n" + "\n".join(rows) + "\n")
+    assert run_omicsai(
+        "pairing", folder / "trna", "--synthetases", fasta, "--genomes", genomes,
+        "--out", tmp_path / "p",
+    ) == 0  # fmt: skip
+    assert len((tmp_path / "p" / "pairs.tsv").read_text().splitlines()) > 2
+
+
+# --- real data ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real(shared):
+    with (shared / "data/trna/all_labelled_trna.tsv").open() as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+@pytest.mark.shared
+def test_stated_anticodons_of_real_trnas_are_found(real):
+    wanted = {
+        (r["seq"], r["anticodon"])
+        for r in real
+        if r["source"] == "trnas-in-space" and r["domain"] in ("E", "B", "A")
+        and set(r["seq"]) <= set("ACGU") and len(r["anticodon"]) == 3
+        and set(r["anticodon"]) <= set("ACGU")
+    }  # fmt: skip
+    sequences, anticodons = zip(*sorted(wanted), strict=True)
+    numbered = number_sequences(sequences)
+    right = numbered.records["anticodon"].to_numpy() == np.array(anticodons)
+    assert len(wanted) > 6000
+    assert right.mean() >= 0.9965
+    assert (numbered.records["status"] != "").all()
+
+
+@pytest.mark.shared
+def test_shipped_parameters_come_from_the_seed(shared):
+    from omicsai.tables import file_digest
+    from omicsai.trna.stockholm import read_stockholm
+    from omicsai.trna.training import train_numbering
+
+    seed = shared / "data/trna/rfam_RF00005_seed.sto"
+    place = resources.files("omicsai.trna").joinpath("data/numbering.json")
+    shipped = json.loads(place.read_text())
+    rows, _ = read_stockholm(seed)
+    assert shipped == {
+        "seed_sha256": file_digest(seed),
+        **train_numbering(list(rows.values())),
+    }
+
+
+@pytest.mark.shared
+def test_ecoli_identity_elements_are_supported_by_its_genes(real):
+    rows = [r for r in real if r["species"] == "ecoliK12MG1655"]
+    numbered = number_sequences([r["seq"] for r in rows])
+    classes = [normal_isotype(r["isotype"]) for r in rows]
+    support = check_identity(read_identity("Escherichia coli"), numbered.matrix, classes)
+    assert (support["verdict"] == "supported").mean() > 0.9

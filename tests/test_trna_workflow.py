@@ -1,0 +1,53 @@
+"""The tRNA rules end to end, on the simulated tRNA batch."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.test_workflow import new_project, snakemake
+
+BATCHES = (
+    "batch\trole\tmolecule\tfasta\tlabels\n"
+    "trnas\tboth\ttrna\texample/trnas.fasta\texample/trnas.labels.tsv\n"
+)
+TARGETS = ["number", "identity", "distance", "cognates", "isotype", "pairing"]
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = new_project(
+        tmp_path_factory.mktemp("trna") / "run", BATCHES,
+        isotype={"members": 2, "epochs": 4}, identity={"permutations": 20},
+    )  # fmt: skip
+    snakemake(folder, "--", *TARGETS)
+    return folder
+
+
+def test_every_promised_file_is_there(finished):
+    batch = finished / "results" / "batches" / "trnas"
+    for name in (
+        "trna/numbering.tsv", "trna/records.tsv", "trna/matrix.tsv", "trna/alignment.sto",
+        "trna/structures.txt", "trna/cloverleaf/all.svg", "identity/identity.tsv",
+        "identity/logo_features.tsv", "distance/distances.h5", "distance/map.tsv",
+        "cognates/cognates.tsv", "cognates/cognate_evidence.tsv", "isotype/isotypes.tsv",
+        "isotype/model/weights.safetensors", "isotype/suspected_mislabels.tsv",
+    ):  # fmt: skip
+        assert (batch / name).stat().st_size > 0, name
+
+
+def test_stages_are_targets_and_nothing_is_done_twice(finished):
+    assert "Nothing to be done" in snakemake(finished, "-n", "--", *TARGETS[:-1])
+
+
+def test_planted_positions_are_found(finished):
+    from omicsai.simulate.trna import TRNA_TRUTH
+    from omicsai.trna import NUMBERING
+
+    truth = TRNA_TRUTH.read(finished / "example" / "trnas.truth.tsv").set_index("id")
+    batch = finished / "results" / "batches" / "trnas"
+    table = NUMBERING.read(batch / "trna" / "numbering.tsv")
+    labels = table.groupby("id")["label"].agg(" ".join)
+    right = [truth.at[k, "positions"].startswith(labels[k]) for k in truth.index]
+    assert sum(right) / len(right) > 0.9
