@@ -81,4 +81,4 @@ def _files(module: str) -> list[Path]:
     if path.name != "__init__.py":
         return [path]
     data = [*path.parent.glob("templates/*"), *path.parent.glob("data/*")]
-    return [path, *sorted(file for file in data if file.is_file())]
+    return [path, *sorted(f for f in data if f.is_file() and f.suffix != ".md")]

@@ -103,7 +103,7 @@ def test_the_help_names_every_stage(capsys):
         main(["--help"])
     assert stop.value.code == 0
     told = capsys.readouterr().out
-    assert all(re.search(rf"^ +{stage} ", told, re.MULTILINE) for stage in STAGES)
+    assert all(re.search(rf"^ +{stage}( |$)", told, re.MULTILINE) for stage in STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)

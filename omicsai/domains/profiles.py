@@ -6,6 +6,7 @@ import gzip
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -134,8 +135,10 @@ def open_library(
         return Library(tuple(map(_facts, models)), models, digest)
     folder = Path(cache) / f"profiles-{digest[:16]}"
     if not folder.is_dir():
+        profiles = _read(path)
+        first = next(profiles)  # what is no library leaves no folder behind
         with atomic_folder(folder) as temporary:
-            _press(_read(path), temporary / "library")
+            _press(chain([first], profiles), temporary / "library")
     pressed = Library((), folder / "library", digest)
     return Library(tuple(map(_facts, pressed)), folder / "library", digest)
 

@@ -201,7 +201,8 @@ def _proteins(rng: np.random.Generator, domains: list[Family], size: int) -> lis
         parts.append(evolve_family(rng, domain, tree, stem=0.0))
     tail = random_family(rng, int(rng.integers(*LINKER_LENGTH)), spread=LINKER_SPREAD)
     parts.append(evolve_family(rng, tail, fast, stem=0.0))
-    return ["M" + "".join(row).replace("-", "") for row in zip(*parts, strict=True)]
+    rows = ["M" + "".join(row).replace("-", "") for row in zip(*parts, strict=True)]
+    return list(dict.fromkeys(rows))  # young siblings may be equal
 
 
 def _near_copy(rng: np.random.Generator, protein: str) -> str:
