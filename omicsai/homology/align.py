@@ -8,6 +8,7 @@ parameters of the scoring system alone, so agreement with MMseqs2 is evidence.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from omicsai.sequences.alphabet import NUCLEOTIDES
 
 __all__ = ["align_all", "align_pairs"]
 
+# query, target, identical positions, columns, both coverages, E-value
+Alignment = tuple[int, int, int, int, float, float, float]
 # (cost of a gap's first residue, of each further one, lambda, K): BLOSUM62 11/1, gapped
 # (Altschul et al. 1997); blastn's +2/-3, gaps 5/2
 SCORING: dict[Molecule, tuple[int, int, float, float]] = {
@@ -35,6 +38,7 @@ def align_all(
     *,
     molecule: Molecule = "protein",
     label: str = "align all against all",
+    threads: int = 1,
 ) -> Pairs:
     """Align all sequences with all others, each pair once; see `align_pairs`."""
     n = len(residues)
@@ -44,6 +48,7 @@ def align_all(
         definition,
         molecule=molecule,
         label=label,
+        threads=threads,
     )
 
 
@@ -54,6 +59,7 @@ def align_pairs(
     *,
     molecule: Molecule = "protein",
     label: str = "align",
+    threads: int = 1,
 ) -> Pairs:
     """Align queries with targets by Smith-Waterman, without any prefilter.
 
@@ -70,6 +76,8 @@ def align_pairs(
         Chooses the scores.
     label
         Name in the progress bar.
+    threads
+        CPU threads.
 
     Returns
     -------
@@ -84,11 +92,12 @@ def align_pairs(
     lengths = np.array([len(s) for s in residues])
     aligner = pyopal.Aligner(matrix, gap_open=gap_open, gap_extend=gap_extend)
     database = pyopal.Database(clean, matrix.alphabet)
-    found: list[tuple[int, int, int, int, float, float, float]] = []
     total = float(lengths.sum())
-    for query, targets in track(jobs, total=len(jobs), label=label):
+
+    def align(job: tuple[int, NDArray]) -> list[Alignment]:
+        query, targets = job
         if not len(targets):
-            continue
+            return []
         least = np.log(scale * lengths[query] * total / definition.evalue) / decay
         whole = len(targets) > len(residues) // 2
         first = int(targets[0]) if whole else 0
@@ -99,11 +108,17 @@ def align_pairs(
         )  # fmt: skip
         scores = np.array([hit.score for hit in hits])
         positions = targets - first if whole else np.arange(len(targets))
+        found = []
         for k in np.flatnonzero(scores[positions] >= least):
             target = int(targets[k])
             row = _alignment(aligner, matrix, clean[query], clean[target])
             evalue = scale * lengths[query] * total * np.exp(-decay * scores[positions[k]])
             found.append((query, target, *row, float(evalue)))
+        return found
+
+    with ThreadPoolExecutor(threads) as pool:  # Opal lets go of the interpreter's lock
+        done = track(pool.map(align, jobs), total=len(jobs), label=label)
+        found = [alignment for several in done for alignment in several]
     if not found:
         return Pairs.empty()
     columns = [np.array(column) for column in zip(*found, strict=True)]

@@ -52,7 +52,7 @@ def build_pairs(
     if molecule == "protein":
         found = find_pairs(different, definition, sensitivity=sensitivity, threads=threads)
     else:
-        found = align_all(different, definition, molecule=molecule)
+        found = align_all(different, definition, molecule=molecule, threads=threads)
     original = firsts.astype(np.int32)
     pairs = Pairs.from_alignments(
         original[found.first], original[found.second], found.identical, found.columns,

@@ -471,7 +471,11 @@ def _checks(
     threads: int,
 ) -> list[Checked]:
     """Search between the parts in other ways than the build did."""
-    checks = [align_between(residues, parts, definition, molecule=molecule, seed=seed)]
+    checks = [
+        align_between(
+            residues, parts, definition, molecule=molecule, seed=seed, threads=threads
+        )
+    ]
     if not exhaustive:
         checks.append(
             search_sample(
