@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from tests.test_workflow import new_project, snakemake
+from test_workflow import new_project, snakemake
 
 BATCHES = (
     "batch\trole\tmolecule\tfasta\tlabels\n"
