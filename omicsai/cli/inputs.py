@@ -82,3 +82,14 @@ def require_encoder(classifier: Classifier, encoder: dict[str, str]) -> None:
             f"the embeddings come from {encoder.get('encoder')} ({encoder}), the model was "
             f"trained on {classifier.encoder}: embed with the same encoder"
         )
+
+
+def rows_of(
+    ids: Sequence[str], known: Sequence[str], problem: str, remedy: str
+) -> list[int]:
+    """Row of each id among the known ones; `problem` and `remedy` if one is not there."""
+    row = {key: i for i, key in enumerate(known)}
+    missing = [key for key in ids if key not in row]
+    if missing:
+        raise InputError(f"{len(missing)} {problem}, for example '{missing[0]}': {remedy}")
+    return [row[key] for key in ids]

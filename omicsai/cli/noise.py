@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HELP = "plant wrong labels in a table, and record which, for experiments on your own data"
 EXAMPLE = "omicsai noise labels.tsv --kind symmetric --rate 0.4 --seed 1 --out noisy.tsv"
+REMEDY = "use the files of the same batch"
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ def _plant(
     code: NDArray[np.int64],
     classes: int,
 ) -> NDArray[np.int64]:
+    from omicsai.cli.inputs import rows_of
     from omicsai.embedding import read_embeddings
     from omicsai.errors import InputError
     from omicsai.homology import SPLIT
@@ -100,27 +102,21 @@ def _plant(
         if not arguments.embeddings:
             raise InputError("noise by neighbours needs --embeddings: what is near?")
         names, vectors, _ = read_embeddings(*arguments.embeddings)
-        rows = _rows(ids, names, "embedding", arguments.embeddings[0])
+        rows = rows_of(
+            ids,
+            names,
+            f"labelled ids have no embedding in {arguments.embeddings[0]}",
+            REMEDY,
+        )
         return noise.neighbour_dependent_noise(
             code, classes, rate, vectors[rows], seed=seed
         )
     if arguments.split is None:
         raise InputError("noise by clusters needs --split: which clusters are there?")
     split = SPLIT.read(arguments.split)
-    rows = _rows(ids, list(split["id"]), "cluster", arguments.split)
+    rows = rows_of(
+        ids, list(split["id"]), f"labelled ids have no cluster in {arguments.split}", REMEDY
+    )
     return noise.cluster_dependent_noise(
         code, classes, rate, split["cluster"].to_numpy()[rows], seed=seed
     )
-
-
-def _rows(ids: list[str], known: list[str], what: str, path: Path) -> list[int]:
-    from omicsai.errors import InputError
-
-    row = {key: i for i, key in enumerate(known)}
-    missing = [key for key in ids if key not in row]
-    if missing:
-        raise InputError(
-            f"{len(missing)} labelled ids have no {what} in {path}, for example "
-            f"'{missing[0]}': use the files of the same batch"
-        )
-    return [row[key] for key in ids]

@@ -42,9 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Train and write the model folder."""
     from dataclasses import replace
 
-    from omicsai.cli.inputs import labels_of, pooled_labels
+    from omicsai.cli.inputs import labels_of, pooled_labels, rows_of
     from omicsai.embedding import read_embeddings
-    from omicsai.errors import InputError
     from omicsai.homology import SPLIT
     from omicsai.robust import HISTORY, Options, save_classifier, train_classifier
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS, suspected_mislabels
@@ -55,13 +54,12 @@ def run(arguments: argparse.Namespace) -> None:
     options = section_of(arguments, TrainOptions)
     split = SPLIT.read(arguments.split)
     ids, vectors, encoder = read_embeddings(*arguments.embeddings)
-    row = {key: i for i, key in enumerate(ids)}
-    missing = [key for key in split["id"] if key not in row]
-    if missing:
-        raise InputError(
-            f"{len(missing)} sequences of {arguments.split} have no embedding, for example "
-            f"'{missing[0]}': embed the same FASTA files that were split"
-        )
+    rows = rows_of(
+        list(split["id"]),
+        ids,
+        f"sequences of {arguments.split} have no embedding",
+        "embed the same FASTA files that were split",
+    )
     labels = labels_of(
         list(split["id"]), pooled_labels(arguments.labels, arguments.label_column)
     )
@@ -71,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
             "%d sequences have several labels and are left out of training", several
         )
     single = [label if len(split_labels(label)) == 1 else "" for label in labels]
-    features = vectors[[row[key] for key in split["id"]]]
+    features = vectors[rows]
     part = split["part"].to_numpy()
     trained = train_classifier(
         features,
