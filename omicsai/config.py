@@ -262,6 +262,11 @@ class TrainOptions(Section):
     trust: Literal["entropy", "max", "global"] = Field(
         "entropy", description="ProSelfLC: how single predictions are trusted"
     )
+    calibration: Literal["temperature", "vector"] = Field(
+        "temperature",
+        description="probabilities from scores by one number, or by a scale and a bias "
+        "for each class (needs many sequences of each in the validation part)",
+    )
 
 
 class NoiseOptions(Section):
@@ -284,8 +289,17 @@ class EvaluateOptions(Section):
 class PredictOptions(Section):
     """Predictions on any batch."""
 
-    novel_at: float = Field(
-        0.05, gt=0, lt=1, description="conformal p-value at or below which is novel"
+    novel_fdr: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="largest expected share of familiar sequences among those called novel",
+    )
+    coverage: float = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="probability that a set of labels holds the true one",
     )
 
 

@@ -75,7 +75,7 @@ def test_an_unknown_section_is_named_with_its_line(write):
 
 def test_an_unknown_key_like_nothing_else_lists_the_known_ones(write):
     told = problems("predict:\n  zzz: 1\n", write)
-    assert "line 2: 'predict.zzz' is not a known key; known: novel_at" in told
+    assert "line 2: 'predict.zzz' is not a known key; known: novel_fdr, coverage" in told
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from omicsai.robust import (
     corrected_labels,
     cross_entropy,
     expected_calibration_error,
-    fit_temperature,
+    fit_calibration,
     global_trust,
     load_classifier,
     local_trust,
@@ -33,7 +33,12 @@ from omicsai.robust import (
     save_classifier,
     train_classifier,
 )
-from omicsai.robust.calibration import calibration_bins, cluster_weights
+from omicsai.robust.calibration import (
+    adaptive_calibration_error,
+    brier_score,
+    calibration_bins,
+    cluster_weights,
+)
 from omicsai.robust.evaluation import evaluate
 from omicsai.robust.metrics import metric_values, paired_difference, resampled_weights
 from omicsai.robust.mislabels import suspected_mislabels
@@ -348,8 +353,9 @@ def test_the_temperature_of_synthetic_logits_is_recovered(temperature):
     true_logits = rng.normal(0, 2, size=(6000, 4))
     cumulative = softmax(true_logits, axis=1).cumsum(axis=1)
     labels = (rng.random((6000, 1)) > cumulative).sum(axis=1)
-    found = fit_temperature(true_logits * temperature, labels, np.arange(6000))
-    assert found == pytest.approx(temperature, rel=0.06)
+    found = fit_calibration(true_logits * temperature, labels, np.arange(6000))
+    assert found.scale == pytest.approx(np.full(4, 1 / temperature), rel=0.06)
+    assert (found.bias == 0).all()
 
 
 def test_every_cluster_has_one_vote_in_the_temperature():
@@ -360,9 +366,62 @@ def test_every_cluster_has_one_vote_in_the_temperature():
     assert weights[:9].sum() == pytest.approx(weights[9])
     assert weights.mean() == pytest.approx(1)
     # three votes of four are right: the best p is 3/4, so T = 2 / ln 3
-    assert fit_temperature(logits, labels, cluster) == pytest.approx(
-        2 / math.log(3), rel=1e-3
+    assert fit_calibration(logits, labels, cluster).scale == pytest.approx(
+        np.full(2, math.log(3) / 2), rel=1e-3
     )
+
+
+def synthetic_scores(n=6000, classes=3, seed=5):
+    """Logits, and labels drawn from their softmax."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, size=(n, classes))
+    cumulative = softmax(logits, axis=1).cumsum(axis=1)
+    return logits, (rng.random((n, 1)) > cumulative).sum(axis=1)
+
+
+def test_vector_scaling_mends_each_class():
+    logits, labels = synthetic_scores()
+    scale, shift = np.array([0.5, 1.0, 2.0]), np.array([1.0, 0.0, -1.0])
+    found = fit_calibration(
+        logits / scale - shift / scale, labels, np.arange(6000), scaling="vector"
+    )
+    assert found.scale == pytest.approx(scale, rel=0.15)
+    assert found.bias - found.bias[1] == pytest.approx(shift, abs=0.15)
+
+
+@pytest.mark.parametrize("scaling", ["temperature", "vector"])
+def test_wrong_labels_are_allowed_for(scaling):
+    """Labels are wrong by a known matrix; probabilities are those of the true class."""
+    logits, true = synthetic_scores()
+    transition = np.array([[0.7, 0.3, 0.0], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]])
+    rng = np.random.default_rng(6)
+    given_ = (rng.random((6000, 1)) > transition[true].cumsum(axis=1)).sum(axis=1)
+    aware = fit_calibration(
+        logits, given_, np.arange(6000), scaling=scaling, transition=transition
+    )
+    naive = fit_calibration(logits, given_, np.arange(6000), scaling=scaling)
+    assert aware.scale == pytest.approx(np.ones(3), rel=0.12)
+    assert naive.scale.max() < 0.9
+    np.testing.assert_allclose(aware.recorded(logits), aware(logits) @ transition)
+    rows = np.arange(6000)
+    nll = [-np.log(p[rows, given_]).mean() for p in (aware.recorded(logits), naive(logits))]
+    assert nll[0] < nll[1]
+
+
+def test_adaptive_bins_hold_the_same_number():
+    # two bins of two: (.1, .2) all wrong, (.9, 1.) all right
+    confidence, correct = np.array([0.1, 0.2, 0.9, 1.0]), np.array([0, 0, 1, 1])
+    found = adaptive_calibration_error(confidence, correct, bins=2)
+    assert found == pytest.approx((0.3 + 0.1) / 4)
+    assert adaptive_calibration_error(np.full(5, 0.8), np.array([1, 1, 1, 1, 0])) == (
+        pytest.approx(0, abs=1e-12)
+    )
+
+
+def test_brier_score_of_hand_made_cases():
+    P = np.array([[1.0, 0, 0], [0.5, 0.25, 0.25]])
+    assert brier_score(P, np.array([0, 1])) == pytest.approx((0 + 0.875) / 2)
+    assert brier_score(P[:1], np.array([2])) == 2
 
 
 # --- metrics ---------------------------------------------------------------------------
@@ -613,7 +672,9 @@ def test_training_twice_gives_the_same_bits(small, loss, head):
     for name, value in one.classifier.parameters.items():
         np.testing.assert_array_equal(value, two.classifier.parameters[name])
     np.testing.assert_array_equal(one.held_out_logits, two.held_out_logits)
-    assert one.classifier.temperature == two.classifier.temperature
+    np.testing.assert_array_equal(
+        one.classifier.calibration.scale, two.classifier.calibration.scale
+    )
     pd.testing.assert_frame_equal(one.history, two.history)
 
 
@@ -674,7 +735,9 @@ def test_the_test_part_does_not_touch_the_model(small):
     assert after.classifier.classes == ["a", "b", "c"]
     for name, value in before.classifier.parameters.items():
         np.testing.assert_array_equal(value, after.classifier.parameters[name])
-    assert before.classifier.temperature == after.classifier.temperature
+    np.testing.assert_array_equal(
+        before.classifier.calibration.scale, after.classifier.calibration.scale
+    )
 
 
 def test_the_history_tells_every_epoch_member_and_part(small):
@@ -746,14 +809,20 @@ def test_what_cannot_be_trained_on_is_refused(change, message):
         fit(problem)
 
 
-def test_the_temperature_brings_confidence_down_to_the_labels(noisy, robust):
-    """40 % of the labels are wrong: what the model believes must not be certainty."""
+def test_confidence_is_in_the_truth_and_recorded_confidence_in_the_labels(noisy, robust):
+    """40 % of the labels are wrong."""
     validation = noisy["part"] == "validation"
     classifier = robust.classifier
-    P = classifier.calibrated(classifier.logits(noisy["features"][validation]))
+    logits = classifier.logits(noisy["features"][validation])
+    P, R = classifier.calibrated(logits), classifier.calibration.recorded(logits)
+    right = (P.argmax(axis=1) == noisy["true"][validation]).mean()
     agreement = (P.argmax(axis=1) == noisy["given"][validation]).mean()
-    assert P.max(axis=1).mean() == pytest.approx(agreement, abs=0.08)
+    assert P.max(axis=1).mean() == pytest.approx(right, abs=0.08)
+    assert R[np.arange(len(P)), P.argmax(axis=1)].mean() == pytest.approx(
+        agreement, abs=0.08
+    )
     np.testing.assert_allclose(P.sum(axis=1), 1)
+    np.testing.assert_allclose(R.sum(axis=1), 1)
 
 
 # --- the model folder ------------------------------------------------------------------
@@ -764,7 +833,11 @@ def test_a_model_survives_the_round_trip(tmp_path, small):
     save_classifier(classifier, tmp_path / "model")
     back = load_classifier(tmp_path / "model")
     assert (back.classes, back.settings) == (classifier.classes, classifier.settings)
-    assert back.temperature == classifier.temperature
+    for name in ("scale", "bias", "transition"):
+        np.testing.assert_array_equal(
+            getattr(back.calibration, name), getattr(classifier.calibration, name)
+        )
+    np.testing.assert_array_equal(back.label_calibration, classifier.label_calibration)
     np.testing.assert_array_equal(
         back.logits(small["features"]), classifier.logits(small["features"])
     )
@@ -820,11 +893,10 @@ def trained_on_flipped(flipped):
 
 
 def test_planted_flips_are_flagged(flipped, trained_on_flipped):
-    temperature = trained_on_flipped.classifier.temperature
-    logits = trained_on_flipped.held_out_logits / temperature
+    logits = trained_on_flipped.held_out_logits
     held = ~np.isnan(logits[:, 0])
     given_, wrong = flipped["given"][held], flipped["wrong"][held]
-    flagged = corrected_labels(logits[held], given_) != given_
+    flagged = trained_on_flipped.detector.judge(logits[held], given_).flagged
     assert flagged[wrong].mean() > 0.85  # recall
     assert wrong[flagged].mean() > 0.85  # precision
 
@@ -838,22 +910,26 @@ def test_suspects_name_the_proposal_and_the_nearest_other_sequences(
     examples.loc[::10, "label"] = ""
     table = suspected_mislabels(
         trained_on_flipped.classifier,
+        trained_on_flipped.detector,
         examples,
         flipped["features"],
         trained_on_flipped.held_out_logits,
+        examples,
     )
     row = pd.Series(range(600), index=ids)[table["id"]].to_numpy()
     assert (examples["label"].to_numpy()[row] == table["given"]).all()
     assert (table["given"] != table["proposed"]).all()
     assert (CLASSES[flipped["true"][row]] == table["proposed"]).mean() > 0.85
     assert np.isin(flipped["part"][row], ["train", "validation"]).all()
-    gap = table["probability"] - table["given_probability"]
-    assert (np.diff(gap) <= 1e-9).all()
+    assert (np.diff(table["wrong_probability"]) <= 1e-9).all()
+    assert (table["probability"] <= table["wrong_probability"] + 1e-9).all()
+    assert table["agreeing"].str.contains("ProSelfLC").mean() > 0.5
+    tested = set(ids[flipped["part"] == "test"])
     label = dict(zip(ids, examples["label"], strict=True))
     for suspect in table.itertuples():
         near = [cell.split(" (") for cell in suspect.neighbours.rstrip(")").split("), ")]
         assert len({key for key, _ in near}) == 3
-        assert suspect.id not in [key for key, _ in near]
+        assert not {key for key, _ in near} & {suspect.id, *tested}
         assert [told.split(", ")[0] for _, told in near] == [label[k] for k, _ in near]
 
 
@@ -877,7 +953,8 @@ def test_predictions_rank_labels_and_flag_what_is_unlike_training():
         names,
         reference_ids=ids,
         reference_labels=small["labels"],
-        novel_at=0.1,
+        novel_fdr=0.3,  # the clusters are few
+        coverage=0.8,
     )
     assert list(table["id"]) == list(names)
     assert (table["nearest_id"] != table["id"]).all()
@@ -888,9 +965,13 @@ def test_predictions_rank_labels_and_flag_what_is_unlike_training():
     assert (table["label"] == CLASSES[P.argmax(axis=1)]).all()
     label = dict(zip(ids, small["labels"], strict=True))
     assert list(table["nearest_label"]) == [label[key] for key in table["nearest_id"]]
-    assert (table["novel"] == (table["novelty_p"] <= 0.1)).all()
-    assert table["novel"][5:105].mean() == pytest.approx(0.1, abs=0.08)
-    assert table["novel"][105:].mean() == 1
+    assert table["novel"][105:].all()
+    assert table["novel"][5:105].sum() <= 16  # at most about a third of the list
+    sets = [cell.split(";") for cell in table["label_set"]]
+    assert all(row[0] == top for row, top in zip(sets, table["label"], strict=True))
+    true = CLASSES[whole["true"][held_back]]
+    covered = [t in row for t, row in zip(true, sets[5:105], strict=True)]
+    assert np.mean(covered) > 0.7
 
 
 def test_an_evaluation_agrees_with_its_own_tables(noisy, robust):

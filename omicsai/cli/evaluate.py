@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.embedding import read_embeddings
     from omicsai.errors import InputError
     from omicsai.robust import load_classifier
+    from omicsai.robust.detection import load_detector
     from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED, evaluate
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS, suspected_mislabels
     from omicsai.tables import write_json, write_provenance
@@ -126,7 +127,14 @@ def run(arguments: argparse.Namespace) -> None:
             "label": labels[where],
         }
     )
-    suspects = suspected_mislabels(classifier, frame, vectors[where], result.logits)
+    suspects = suspected_mislabels(
+        classifier,
+        load_detector(arguments.model / "detector.json"),
+        frame,
+        vectors[where],
+        result.logits,
+        examples.reset_index(),
+    )
     in_train = examples.loc[
         (examples["part"] == "train") & (examples["label"] != ""), "label"
     ]

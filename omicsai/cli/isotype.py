@@ -70,7 +70,12 @@ def run(arguments: argparse.Namespace) -> None:
         {"id": ids, "part": part, "cluster": cluster.astype(str), "label": given}
     )
     suspects = suspected_mislabels(
-        trained.classifier, examples, features, trained.held_out_logits
+        trained.classifier,
+        trained.detector,
+        examples,
+        features,
+        trained.held_out_logits,
+        examples,
     )
     out = arguments.out
     save_classifier(trained.classifier, out / "model")
@@ -158,8 +163,8 @@ def _held_out(
     """Calibrated predictions by members that saw no tRNA of the same cluster."""
     import numpy as np
 
+    from omicsai.robust.conformal import conformal_p_values
     from omicsai.robust.neighbours import neighbour_distance
-    from omicsai.robust.novelty import conformal_p_values
     from omicsai.trna import ISOTYPES
 
     logits, classifier = trained.held_out_logits, trained.classifier
@@ -190,5 +195,5 @@ def _held_out(
     return table, {
         "trnas": len(table),
         "accuracy": float(hit.mean()) if len(hit) else 0.0,
-        "temperature": classifier.temperature,
+        "temperature": float(1 / classifier.calibration.scale[0]),
     }

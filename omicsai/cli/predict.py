@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
         np.array(ids, dtype=object),
         reference_ids=examples["id"].to_numpy(),
         reference_labels=examples["label"].to_numpy(),
-        novel_at=options.novel_at,
+        novel_fdr=options.novel_fdr,
+        coverage=options.coverage,
     )
     PREDICTIONS.write(predictions, arguments.out)
     write_provenance(
@@ -58,6 +59,6 @@ def run(arguments: argparse.Namespace) -> None:
         | {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)},
     )
     logger.info(
-        "%d predictions, %d of them novel (p <= %g)",
-        len(predictions), int(predictions["novel"].sum()), options.novel_at,
+        "%d predictions, %d of them novel (false-discovery rate %g)",
+        len(predictions), int(predictions["novel"].sum()), options.novel_fdr,
     )  # fmt: skip

@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.embedding import read_embeddings
     from omicsai.homology import SPLIT
     from omicsai.robust import HISTORY, Options, save_classifier, train_classifier
+    from omicsai.robust.detection import save_detector
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS, suspected_mislabels
     from omicsai.sequences import split_labels
     from omicsai.tables import write_provenance
@@ -91,7 +92,10 @@ def run(arguments: argparse.Namespace) -> None:
         }
     )
     EXAMPLES.write(examples, arguments.out / "examples.tsv")
-    suspects = suspected_mislabels(classifier, examples, features, trained.held_out_logits)
+    save_detector(trained.detector, arguments.out / "detector.json")
+    suspects = suspected_mislabels(
+        classifier, trained.detector, examples, features, trained.held_out_logits, examples
+    )
     SUSPECTS.write(suspects, arguments.out / "suspected_mislabels.tsv")
     inputs = {"split": arguments.split}
     inputs |= {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)}
@@ -107,6 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
     accuracy = last.groupby("part")["accuracy"].mean()
     logger.info(
         "%d classes; agreement with given labels: train %.3f, validation %.3f; "
-        "%d suspected mislabels",
+        "%d suspected mislabels (estimates of all wrong labels: %.1f to %.1f %%)",
         len(classifier.classes), accuracy["train"], accuracy["validation"], len(suspects),
+        *(100 * rate for rate in sorted(trained.detector.rates)),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from omicsai.report import domains, figures
 from omicsai.report.leakage import identity_to_train, leaking_sequences
 from omicsai.report.story import Batch, Story
 from omicsai.report.trna import TrnaBatch
+from omicsai.report.trust import noise_matrix
 from omicsai.robust.options import LOSSES
 from omicsai.sequences import split_labels
 from omicsai.version import __version__
@@ -107,8 +108,6 @@ def _context(story: Story) -> dict[str, Any]:
         or [pd.DataFrame()],
         ignore_index=True,
     )
-    at = _novel_at(story)
-    calibration = story.classifier.novelty_calibration
     return {
         "losses": losses,
         "loss_names": {key: LOSSES[value] for key, value in losses.items()},
@@ -124,7 +123,9 @@ def _context(story: Story) -> dict[str, Any]:
         "domain_summary": domains.summary(proteins),
         "predicted": predicted,
         "novel_count": len(novel),
-        "novel_at": at,
+        "novel_fdr": _option(story, "predict", "novel_fdr", 0.1),
+        "noise_rates": sorted(story.detector.rates),
+        "expected_wrong": float(story.suspects["wrong_probability"].sum()),
         "map_kinds": set(story.map["kind"]),
         "figures": {
             "labels": figures.label_counts(_labels_by_part(story)),
@@ -139,15 +140,18 @@ def _context(story: Story) -> dict[str, Any]:
             "map": figures.embedding_map(story.map, story.classifier.classes),
             "learning": figures.learning_curves(story.history, losses),
             "reliability": figures.reliability(story.calibration, losses),
+            "noise_matrix": noise_matrix(
+                story.detector.transition, story.classifier.classes
+            ),
             "novelty": (
                 figures.novelty(
-                    calibration,
+                    story.classifier.novelty_calibration,
                     {
                         batch.name: batch.predictions["novelty"].to_numpy(dtype=float)
                         for batch in predicted
                         if batch.predictions is not None
                     },
-                    _novelty_threshold(calibration, at),
+                    float(novel["novelty"].min()) if len(novel) else np.inf,
                 )
                 if predicted
                 else None
@@ -251,7 +255,8 @@ def _positive_control(story: Story) -> list[dict[str, Any]]:
                 "planted": int(novel.sum()),
                 "found": int((novel & called).sum()),
                 "false": int((~novel & called).sum()),
-                "note": f"p ≤ {_novel_at(story):g}",
+                "note": "at a false-discovery rate of "
+                f"{_option(story, 'predict', 'novel_fdr', 0.1):g}",
             }
         )
     return rows
@@ -312,23 +317,16 @@ def _suspects(story: Story, batches: list[Batch]) -> pd.DataFrame:
     if story.truth is not None:
         true = story.truth.set_index("id")["true_label"].reindex(frame["id"])
         frame["true_label"] = true.fillna("").to_numpy()
-    order = np.argsort((frame["given_probability"] - frame["probability"]).to_numpy())
+    order = np.argsort(-frame["wrong_probability"].to_numpy(), kind="stable")
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _novel_at(story: Story) -> float:
-    for name, record in story.provenance.items():
-        if name.startswith("predict"):
-            return float(record["options"]["novel_at"])
-    return 0.05
-
-
-def _novelty_threshold(calibration: np.ndarray, at: float) -> float:
-    """Smallest novelty whose conformal p-value is at or below `at`."""
-    allowed = int(np.floor(at * (len(calibration) + 1))) - 1
-    if allowed < 0:
-        return float("inf")
-    return float(np.nextafter(calibration[len(calibration) - 1 - allowed], np.inf))
+def _option(story: Story, stage: str, name: str, otherwise: float) -> float:
+    """Value that a stage ran with."""
+    for key, record in story.provenance.items():
+        if key.startswith(stage):
+            return float(record["options"][name])
+    return otherwise
 
 
 def _table(name: str, frame: pd.DataFrame) -> Shown:

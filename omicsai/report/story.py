@@ -12,7 +12,7 @@ import pandas as pd
 from omicsai.errors import InputError
 
 if TYPE_CHECKING:
-    from omicsai.robust import Classifier
+    from omicsai.robust import Classifier, Detector
 
 __all__ = ["Batch", "Story", "read_story"]
 
@@ -50,6 +50,7 @@ class Story:
     suspects: pd.DataFrame
     examples: pd.DataFrame
     classifier: Classifier
+    detector: Detector
     provenance: dict[str, dict[str, Any]]
     times: pd.DataFrame
     truth: pd.DataFrame | None = None
@@ -88,6 +89,7 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
         SPLIT,
     )
     from omicsai.robust import load_classifier
+    from omicsai.robust.detection import load_detector
     from omicsai.robust.evaluation import CALIBRATION, TESTED
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
     from omicsai.robust.train import HISTORY
@@ -124,6 +126,7 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
         suspects=pd.concat(suspects, ignore_index=True),
         examples=EXAMPLES.read(results / "model" / "examples.tsv"),
         classifier=load_classifier(results / "model"),
+        detector=load_detector(results / "model" / "detector.json"),
         provenance=_read_provenance(results, batches),
         times=_read_times(results / "benchmarks", batches),
         truth=TRUTH.read(truth) if truth is not None else None,

@@ -3,7 +3,17 @@
 Knows features, labels and cluster ids only, so it serves proteins, tRNAs and anything else.
 """
 
-from omicsai.robust.calibration import expected_calibration_error, fit_temperature
+from omicsai.robust.calibration import (
+    Calibration,
+    expected_calibration_error,
+    fit_calibration,
+)
+from omicsai.robust.conformal import (
+    benjamini_hochberg,
+    conformal_p_values,
+    prediction_sets,
+)
+from omicsai.robust.detection import Detector, fit_detector
 from omicsai.robust.losses import (
     bootstrap_hard,
     confidence_penalty,
@@ -24,7 +34,7 @@ from omicsai.robust.metrics import classification_metrics
 from omicsai.robust.mislabels import corrected_labels
 from omicsai.robust.model import Classifier, load_classifier, save_classifier
 from omicsai.robust.neighbours import nearest_examples, neighbour_distance
-from omicsai.robust.novelty import conformal_p_values, novelty_calibration
+from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import LOSSES, Options
 from omicsai.robust.remembering import elr, elr_memory, sop
 from omicsai.robust.train import HISTORY, Trained, train_classifier
@@ -33,9 +43,12 @@ from omicsai.robust.trust import global_trust, local_trust
 __all__ = [
     "HISTORY",
     "LOSSES",
+    "Calibration",
     "Classifier",
+    "Detector",
     "Options",
     "Trained",
+    "benjamini_hochberg",
     "bootstrap_hard",
     "classification_metrics",
     "confidence_penalty",
@@ -47,7 +60,8 @@ __all__ = [
     "elr_memory",
     "emphasis",
     "expected_calibration_error",
-    "fit_temperature",
+    "fit_calibration",
+    "fit_detector",
     "generalised_cross_entropy",
     "global_trust",
     "imae",
@@ -60,6 +74,7 @@ __all__ = [
     "nearest_examples",
     "neighbour_distance",
     "novelty_calibration",
+    "prediction_sets",
     "proselflc",
     "proselflc_target",
     "save_classifier",

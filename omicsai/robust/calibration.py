@@ -1,15 +1,64 @@
-"""Calibration: temperature scaling and the expected calibration error."""
+"""Calibration: scores to probabilities, and how far these are from the truth.
+
+Labels to calibrate on may be wrong themselves. Then p(given label) = Σ_y p(y) T[y, given],
+with the transition matrix T of `omicsai.robust.noise_model`, is fitted to them, and p(y)
+speaks of the true class.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-__all__ = ["cluster_weights", "expected_calibration_error", "fit_temperature"]
+__all__ = [
+    "Calibration",
+    "Scaling",
+    "adaptive_calibration_error",
+    "brier_score",
+    "cluster_weights",
+    "expected_calibration_error",
+    "fit_calibration",
+]
 
+Scaling = Literal["temperature", "vector"]
 WIDEST = np.log(100.0)  # temperatures from 1/100 to 100
+PENALTY = 1e-3  # on squared biases and deviations of log scales from their mean
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Probabilities softmax(scale * z + bias).
+
+    Attributes
+    ----------
+    scale, bias
+        (C,) each; equal scales and no bias for temperature scaling (1/T).
+    transition
+        (C, C) how true classes (rows) are recorded (columns) in the labels it was fitted
+        to.
+    """
+
+    scale: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    transition: NDArray[np.float64]
+
+    def log_probabilities(self, logits: NDArray) -> NDArray[np.float64]:
+        """Log-probabilities (..., C) of logits."""
+        scores = np.asarray(logits, dtype=np.float64) * self.scale + self.bias
+        return log_softmax(scores, axis=-1)
+
+    def __call__(self, logits: NDArray) -> NDArray[np.float64]:
+        """Probabilities (..., C) of the true class."""
+        return np.exp(self.log_probabilities(logits))
+
+    def recorded(self, logits: NDArray) -> NDArray[np.float64]:
+        """Probabilities (..., C) of the label that would be recorded, noise included."""
+        return self(logits) @ self.transition
 
 
 def cluster_weights(cluster: NDArray) -> NDArray[np.float64]:
@@ -19,11 +68,17 @@ def cluster_weights(cluster: NDArray) -> NDArray[np.float64]:
     return weights / weights.mean()
 
 
-def fit_temperature(logits: NDArray, labels: NDArray[np.int64], cluster: NDArray) -> float:
-    """Temperature T that minimises the negative log-likelihood of softmax(z / T).
+def fit_calibration(
+    logits: NDArray,
+    labels: NDArray[np.int64],
+    cluster: NDArray,
+    *,
+    scaling: Scaling = "temperature",
+    transition: NDArray | None = None,
+) -> Calibration:
+    """Calibration that minimises the negative log-likelihood of held-out labels.
 
-    Guo et al. 2017 (arXiv 1706.04599). Every cluster has one vote. The labels may be
-    noisy; T then also answers for the noise, on the cautious side.
+    Guo et al. 2017 (arXiv 1706.04599). Every cluster has one vote.
 
     Parameters
     ----------
@@ -33,22 +88,59 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.int64], cluster: NDArray
         (n,) class indices.
     cluster
         (n,) cluster ids.
+    scaling
+        ``"temperature"``: one number; ``"vector"``: a scale and a bias for each class,
+        which can also mend class frequencies and needs examples of every class.
+    transition
+        (C, C) how true classes (rows) are recorded (columns); None if the labels are taken
+        at their word.
 
     Returns
     -------
-    float
-        Between 0.01 and 100.
+    Calibration
+        Temperatures are between 0.01 and 100.
     """
-    weights = cluster_weights(cluster)
-    rows = np.arange(len(labels))
     scores = np.asarray(logits, dtype=np.float64)
+    classes = scores.shape[1]
+    weights = cluster_weights(cluster) / len(scores)
+    transition = np.eye(classes) if transition is None else transition
+    recorded = transition[:, labels].T
+    vector = scaling == "vector"
 
-    def loss(log_temperature: float) -> float:
-        log_p = log_softmax(scores / np.exp(log_temperature), axis=1)
-        return -float(np.average(log_p[rows, labels], weights=weights))
+    def unpack(x: NDArray) -> Calibration:
+        if vector:
+            return Calibration(np.exp(x[:classes]), x[classes:], transition)
+        return Calibration(np.full(classes, np.exp(x[0])), np.zeros(classes), transition)
 
-    found = minimize_scalar(loss, bounds=(-WIDEST, WIDEST), method="bounded")
-    return float(np.exp(found.x))
+    def loss(x: NDArray) -> tuple[float, NDArray]:
+        found = unpack(x)
+        p = found(scores)
+        seen = np.maximum((p * recorded).sum(axis=1), 1e-300)
+        by_score = -weights[:, None] * p * (recorded / seen[:, None] - 1)
+        by_scale = (by_score * scores).sum(axis=0) * found.scale
+        value = -(weights * np.log(seen)).sum()
+        if not vector:
+            return value, np.array([by_scale.sum()])
+        log_scale, bias = x[:classes], x[classes:]
+        apart = log_scale - log_scale.mean()
+        value += PENALTY / 2 * ((apart**2).sum() + (bias**2).sum())
+        return value, np.r_[
+            by_scale + PENALTY * apart, by_score.sum(axis=0) + PENALTY * bias
+        ]
+
+    scales, biases = (classes, classes) if vector else (1, 0)
+    bounds = [(-WIDEST, WIDEST)] * scales + [(None, None)] * biases
+    fits = [
+        minimize(
+            loss,
+            np.r_[np.full(scales, start), np.zeros(biases)],
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+        )
+        for start in (0.0, 1.0)
+    ]
+    return unpack(min(fits, key=lambda fit: fit.fun).x)
 
 
 def calibration_bins(
@@ -109,3 +201,43 @@ def expected_calibration_error(
         confidence, correct, bins=bins, weights=weights
     )
     return float(np.abs(hit - believed).sum() / weight.sum())
+
+
+def adaptive_calibration_error(
+    confidence: NDArray,
+    correct: NDArray,
+    *,
+    bins: int = 15,
+    weights: NDArray | None = None,
+) -> float:
+    """Calibration error over bins that hold the same weight (Nguyen & O'Connor 2015).
+
+    Equal-width bins leave most examples of a sure classifier in one; these do not.
+
+    Parameters
+    ----------
+    confidence, correct, bins, weights
+        As in `calibration_bins`.
+
+    Returns
+    -------
+    float
+        Between 0 and 1. Equal confidences stay in one bin.
+    """
+    confidence = np.asarray(confidence, dtype=np.float64)
+    weights = np.ones(len(confidence)) if weights is None else weights
+    values, index = np.unique(confidence, return_inverse=True)
+    mass = np.bincount(index, weights, minlength=len(values))
+    middle = np.cumsum(mass) - mass / 2
+    of_value = np.minimum((middle / mass.sum() * bins).astype(np.int64), bins - 1)
+    gap = weights * (np.asarray(correct, np.float64) - confidence)
+    return float(np.abs(np.bincount(of_value[index], gap)).sum() / mass.sum())
+
+
+def brier_score(
+    probabilities: NDArray, labels: NDArray[np.int64], weights: NDArray | None = None
+) -> float:
+    """Mean squared error Σ_k (p_k - [y = k])² of probabilities (n, C), 0 to 2."""
+    squared = np.asarray(probabilities, dtype=np.float64).copy()
+    squared[np.arange(len(labels)), labels] -= 1
+    return float(np.average((squared**2).sum(axis=1), weights=weights))

@@ -197,16 +197,19 @@ def load_detector(path: Path | str) -> Detector:
     """
     try:
         about = json.loads(Path(path).read_text(encoding="utf-8"))
-        models = [
+        uniform, anchored = (
             NoiseModel(
                 float(about[name]["temperature"]),
                 np.array(about[name]["bias"], dtype=np.float64),
                 np.array(about[name]["transition"], dtype=np.float64),
             )
             for name in ("uniform", "anchored")
-        ]
-        weights, rates = (tuple(map(float, about[key])) for key in ("weights", "rates"))
-        return Detector(*models, weights, float(about["cut"]), rates)
+        )
+        first, second = map(float, about["weights"])
+        low, high = map(float, about["rates"])
+        return Detector(
+            uniform, anchored, (first, second), float(about["cut"]), (low, high)
+        )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is missing or damaged ({error}): run 'omicsai train' again"
@@ -289,8 +292,10 @@ def confident_learning(
 
 def neighbour_votes(
     features: NDArray,
-    labels: NDArray[np.int64],
     cluster: NDArray,
+    reference: NDArray,
+    reference_labels: NDArray[np.int64],
+    reference_cluster: NDArray,
     *,
     classes: int,
     count: int = 10,
@@ -299,29 +304,28 @@ def neighbour_votes(
 
     Parameters
     ----------
-    features
-        (n, d) standardised features; similarity is the cosine.
-    labels
-        (n,) given class indices.
-    cluster
-        (n,) cluster ids: homologues do not vote, because they share mistakes.
+    features, cluster
+        (n, d) standardised features, compared by cosine, and (n,) cluster ids.
+    reference, reference_labels, reference_cluster
+        (m, d), (m,) class indices and (m,) cluster ids of the voters. Members of the own
+        cluster do not vote: homologues share mistakes.
     classes
         Number of classes C.
     count
         Voters per example; fewer if other clusters hold fewer. None gives zeros.
     """
-    rows = unit_rows(features)
-    _, group = np.unique(np.asarray(cluster).astype(str), return_inverse=True)
+    rows, known = unit_rows(features), unit_rows(reference)
+    own, theirs = np.asarray(cluster).astype(str), np.asarray(reference_cluster).astype(str)
     votes = np.zeros((len(rows), classes))
-    count = min(count, len(rows))
+    count = min(count, len(known))
     for start in range(0, len(rows), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(rows)))
-        similar = rows[block] @ rows.T
-        similar[group[block, None] == group] = -np.inf
+        similar = rows[block] @ known.T
+        similar[own[block, None] == theirs] = -np.inf
         near = np.argpartition(-similar, count - 1, axis=1)[:, :count]
-        votes_here = np.isfinite(np.take_along_axis(similar, near, axis=1)).astype(float)
-        for column in range(count):
-            np.add.at(votes, (block, labels[near[:, column]]), votes_here[:, column])
+        allowed = np.isfinite(np.take_along_axis(similar, near, axis=1))
+        voters = np.broadcast_to(block[:, None], near.shape)[allowed]
+        np.add.at(votes, (voters, reference_labels[near][allowed]), 1)
     return votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
 
 

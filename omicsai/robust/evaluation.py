@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from omicsai.robust.calibration import calibration_bins
+from omicsai.robust.conformal import prediction_sets
 from omicsai.robust.metrics import (
     METRICS,
     classification_metrics,
@@ -42,7 +44,9 @@ CALIBRATION = Table(
         Column("calibrated", "boolean", "after (true) or before temperature scaling"),
         Column("bin", "integer", "bin of confidence, from 1"),
         Column("sequences", "integer", "sequences in the bin"),
-        Column("confidence", "number", "mean confidence in the bin"),
+        Column(
+            "confidence", "number", "mean probability that the recorded label is predicted"
+        ),
         Column("accuracy", "number", "share right in the bin"),
     ),
 )
@@ -75,6 +79,7 @@ def evaluate(
     ids: NDArray,
     *,
     control: Classifier | None = None,
+    coverage: float = 0.9,
     resamples: int = 1000,
     seed: int = 1,
 ) -> Evaluation:
@@ -92,6 +97,8 @@ def evaluate(
         (n,) cluster and id of each example.
     control
         A model with the same classes to compare with.
+    coverage
+        Stated coverage of the sets of labels.
     resamples, seed
         Bootstrap over clusters.
 
@@ -103,7 +110,8 @@ def evaluate(
     """
     logits = classifier.logits(features)
     P = classifier.calibrated(logits)
-    metrics = _metrics(classifier, features, P, labels, cluster, resamples, seed)
+    metrics = _metrics(classifier, features, logits, labels, cluster, resamples, seed)
+    metrics["label_sets"] = _coverage(P, classifier.label_calibration, labels, coverage)
     reliability = _reliability("model", classifier, logits, labels)
     names = np.array(classifier.classes, dtype=object)
     predicted = P.argmax(axis=1)
@@ -118,11 +126,14 @@ def evaluate(
         control_logits = control.logits(features)
         C = control.calibrated(control_logits)
         metrics["control"] = _metrics(
-            control, features, C, labels, cluster, resamples, seed
+            control, features, control_logits, labels, cluster, resamples, seed
         )
         difference = paired_difference(
-            P, C, labels, cluster, resamples=resamples, seed=seed
-        )
+            P, C, labels, cluster,
+            recorded=classifier.calibration.recorded(logits),
+            control_recorded=control.calibration.recorded(control_logits),
+            resamples=resamples, seed=seed,
+        )  # fmt: skip
         metrics["difference"] = _flat(difference)
         reliability += _reliability("control", control, control_logits, labels)
         tested["control_predicted"] = names[C.argmax(axis=1)]
@@ -146,22 +157,41 @@ def evaluate(
 def _metrics(
     classifier: Classifier,
     features: NDArray,
-    P: NDArray,
+    logits: NDArray,
     labels: NDArray,
     cluster: NDArray,
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    measured = classification_metrics(P, labels, cluster, resamples=resamples, seed=seed)
+    P, R = classifier.calibrated(logits), classifier.calibration.recorded(logits)
+    measured = classification_metrics(
+        P, labels, cluster, recorded=R, resamples=resamples, seed=seed
+    )
     members = [
-        metric_values(classifier.calibrated(logits), labels)
-        for logits in classifier.member_logits(features)
+        metric_values(
+            classifier.calibrated(own),
+            labels,
+            recorded=classifier.calibration.recorded(own),
+        )
+        for own in classifier.member_logits(features)
     ]
     return {
         "loss": classifier.settings["loss"],
         **_flat(measured),
         "mean_confidence": round(float(P.max(axis=1).mean()), 6),
         "members": {name: [round(m[name], 6) for m in members] for name in METRICS},
+    }
+
+
+def _coverage(
+    P: NDArray, calibration: NDArray, labels: NDArray, coverage: float
+) -> dict[str, float]:
+    """How often sets of labels hold the given one, and how large they are."""
+    sets = prediction_sets(P, calibration, coverage=coverage)
+    return {
+        "stated_coverage": coverage,
+        "coverage": round(float(sets[np.arange(len(labels)), labels].mean()), 6),
+        "mean_size": round(float(sets.sum(axis=1).mean()), 6),
     }
 
 
@@ -174,14 +204,16 @@ def _flat(measured: dict[str, dict[str, float]]) -> dict[str, Any]:
 def _reliability(
     name: str, classifier: Classifier, logits: NDArray, labels: NDArray
 ) -> list[dict]:
-    from scipy.special import softmax
-
     raw = softmax(np.asarray(logits, np.float64), axis=1)
+    P, R = classifier.calibrated(logits), classifier.calibration.recorded(logits)
+    right = P.argmax(axis=1) == labels
+    believed_right = R[np.arange(len(P)), P.argmax(axis=1)]
     rows = []
-    for calibrated, P in ((False, raw), (True, classifier.calibrated(logits))):
-        count, believed, hit = calibration_bins(
-            P.max(axis=1), P.argmax(axis=1) == labels, bins=RELIABILITY_BINS
-        )
+    for calibrated, confidence, hits in (
+        (False, raw.max(axis=1), raw.argmax(axis=1) == labels),
+        (True, believed_right, right),
+    ):
+        count, believed, hit = calibration_bins(confidence, hits, bins=RELIABILITY_BINS)
         rows += [
             {
                 "model": name,

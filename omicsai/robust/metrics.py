@@ -5,32 +5,44 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from omicsai.robust.calibration import expected_calibration_error
+from omicsai.robust.calibration import (
+    adaptive_calibration_error,
+    brier_score,
+    expected_calibration_error,
+)
 
 __all__ = ["METRICS", "classification_metrics", "paired_difference"]
 
-METRICS = ("accuracy", "macro_f1", "mcc", "nll", "ece")
+METRICS = ("accuracy", "macro_f1", "mcc", "nll", "brier", "ece", "adaptive_ece")
 
 
 def metric_values(
-    probabilities: NDArray, labels: NDArray[np.int64], weights: NDArray | None = None
+    probabilities: NDArray,
+    labels: NDArray[np.int64],
+    weights: NDArray | None = None,
+    recorded: NDArray | None = None,
 ) -> dict[str, float]:
     """Metrics of weighted examples.
 
     Parameters
     ----------
     probabilities
-        (n, C) class probabilities.
+        (n, C) probabilities of the true class, whose largest is the prediction.
     labels
         (n,) class indices.
     weights
         (n,) example weights, 1 if None.
+    recorded
+        (n, C) probabilities of the recorded label, if labels may be wrong: what the
+        likelihood, Brier score and calibration errors judge. The same as `probabilities`
+        if None.
 
     Returns
     -------
     dict of str to float
         ``accuracy``; ``macro_f1`` over the classes that are present or predicted; ``mcc``
-        (Gorodkin 2004, several classes); ``nll`` in nats; ``ece`` with 15 bins.
+        (Gorodkin 2004, several classes); ``nll`` in nats; ``brier``; ``ece`` and
+        ``adaptive_ece`` with 15 bins.
     """
     P = np.asarray(probabilities, dtype=np.float64)
     w = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
@@ -43,7 +55,10 @@ def metric_values(
     total, correct = w.sum(), hit.sum()
     present = true + called > 0
     spread = (total**2 - (called**2).sum()) * (total**2 - (true**2).sum())
-    log_p = np.log(np.maximum(P[np.arange(len(labels)), labels], 1e-300))
+    R = P if recorded is None else np.asarray(recorded, dtype=np.float64)
+    rows = np.arange(len(labels))
+    log_p = np.log(np.maximum(R[rows, labels], 1e-300))
+    confidence = R[rows, predicted]
     return {
         "accuracy": float(correct / total),
         "macro_f1": float((2 * hit[present] / (true + called)[present]).mean()),
@@ -51,7 +66,9 @@ def metric_values(
         if spread > 0
         else 0.0,
         "nll": float(-(w * log_p).sum() / total),
-        "ece": expected_calibration_error(P.max(axis=1), right, weights=w),
+        "brier": brier_score(R, labels, w),
+        "ece": expected_calibration_error(confidence, right, weights=w),
+        "adaptive_ece": adaptive_calibration_error(confidence, right, weights=w),
     }
 
 
@@ -71,6 +88,7 @@ def classification_metrics(
     labels: NDArray[np.int64],
     cluster: NDArray,
     *,
+    recorded: NDArray | None = None,
     resamples: int = 1000,
     seed: int = 1,
 ) -> dict[str, dict[str, float]]:
@@ -78,7 +96,7 @@ def classification_metrics(
 
     Parameters
     ----------
-    probabilities, labels
+    probabilities, labels, recorded
         As in `metric_values`.
     cluster
         (n,) cluster ids: the unit of independence.
@@ -92,9 +110,9 @@ def classification_metrics(
     dict
         For each metric ``value``, ``low`` and ``high``.
     """
-    value = metric_values(probabilities, labels)
+    value = metric_values(probabilities, labels, recorded=recorded)
     drawn = [
-        metric_values(probabilities, labels, w)
+        metric_values(probabilities, labels, w, recorded)
         for w in resampled_weights(cluster, resamples=resamples, seed=seed)
         if w.sum() > 0
     ]
@@ -107,6 +125,8 @@ def paired_difference(
     labels: NDArray[np.int64],
     cluster: NDArray,
     *,
+    recorded: NDArray | None = None,
+    control_recorded: NDArray | None = None,
     resamples: int = 1000,
     seed: int = 1,
 ) -> dict[str, dict[str, float]]:
@@ -116,6 +136,8 @@ def paired_difference(
     ----------
     probabilities, control
         (n, C) probabilities of the model and of its control.
+    recorded, control_recorded
+        Of each, as in `metric_values`.
     labels, cluster, resamples, seed
         As in `classification_metrics`.
 
@@ -124,10 +146,14 @@ def paired_difference(
     dict
         For each metric ``value``, ``low`` and ``high`` of the difference.
     """
-    a, b = metric_values(probabilities, labels), metric_values(control, labels)
-    drawn = [
-        (metric_values(probabilities, labels, w), metric_values(control, labels, w))
-        for w in resampled_weights(cluster, resamples=resamples, seed=seed)
+    ones = np.ones((1, len(labels)))
+    weights = [*ones, *resampled_weights(cluster, resamples=resamples, seed=seed)]
+    (a, b), *drawn = [
+        (
+            metric_values(probabilities, labels, w, recorded),
+            metric_values(control, labels, w, control_recorded),
+        )
+        for w in weights
     ]
     return {
         name: _interval(a[name] - b[name], [x[name] - y[name] for x, y in drawn])

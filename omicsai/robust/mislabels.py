@@ -1,4 +1,4 @@
-"""Suspected mislabels: where a model that never saw the cluster overrules the label."""
+"""Suspected mislabels: what the detector flags, with the evidence that a person checks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from omicsai.robust.detection import Detector, confident_learning, neighbour_votes
 from omicsai.robust.losses import proselflc_target
 from omicsai.robust.model import Classifier
 from omicsai.robust.neighbours import nearest_examples
 from omicsai.robust.trust import TrustMode
 from omicsai.tables import Column, Table
 
-__all__ = ["EXAMPLES", "SUSPECTS", "corrected_labels", "suspected_mislabels"]
+__all__ = [
+    "EXAMPLES",
+    "SUSPECTS",
+    "class_indices",
+    "corrected_labels",
+    "suspected_mislabels",
+]
 
 SHOWN_NEIGHBOURS = 3
 
@@ -32,9 +39,10 @@ SUSPECTS = Table(
         Column("id", "text", "sequence id"),
         Column("part", "text", "part of the split"),
         Column("given", "text", "given label"),
-        Column("proposed", "text", "label that held-out members propose"),
-        Column("probability", "number", "calibrated probability of the proposed label"),
-        Column("given_probability", "number", "calibrated probability of the given label"),
+        Column("proposed", "text", "most probable other label"),
+        Column("probability", "number", "probability of the proposed label"),
+        Column("wrong_probability", "number", "probability that the given label is wrong"),
+        Column("agreeing", "text", "other detectors that also doubt the given label"),
         Column("neighbours", "text", "nearest labelled sequences: id (label, similarity)"),
         Column("cluster", "text", "cluster of the sequence"),
     ),
@@ -73,80 +81,116 @@ def corrected_labels(
 
 def suspected_mislabels(
     classifier: Classifier,
+    detector: Detector,
     examples: pd.DataFrame,
     features: NDArray,
     logits: NDArray,
-    *,
-    chosen: NDArray[np.bool_] | None = None,
+    known: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Examples whose given label ProSelfLC's corrected label overrules.
+    """Examples whose given label is probably wrong.
 
     Parameters
     ----------
     classifier
         The trained model.
+    detector
+        Fitted to the held-out logits of training.
     examples
-        `EXAMPLES` rows, in the order of `features`.
+        n `EXAMPLES` rows to judge.
     features
         (n, d) raw embeddings.
     logits
         (n, C) logits of members that did not see the example's cluster; NaN where there
         are none.
-    chosen
-        (n,) which examples to judge; all by default.
+    known
+        `EXAMPLES` rows of ``classifier.reference``: those with labels, but for the test
+        part, are shown and vote as neighbours.
 
     Returns
     -------
     pandas.DataFrame
-        The `SUSPECTS` table, most confident first.
+        The `SUSPECTS` table, most probably wrong first.
     """
-    given = examples["label"].to_numpy()
-    code = np.array(
-        [classifier.classes.index(g) if g in classifier.classes else -1 for g in given]
-    )
-    judged = (code >= 0) & ~np.isnan(logits[:, 0])
-    if chosen is not None:
-        judged &= chosen
-    where = np.flatnonzero(judged)
+    code = class_indices(classifier.classes, examples["label"])
+    where = np.flatnonzero((code >= 0) & np.isfinite(logits[:, 0]))
+    judged = detector.judge(logits[where], code[where])
+    agreeing = _agreeing(classifier, logits[where], code[where])
+    where, keep = where[judged.flagged], np.flatnonzero(judged.flagged)
     if not len(where):
         return SUSPECTS.frame([])
-    settings = classifier.settings
-    corrected = corrected_labels(
-        logits[where] / classifier.temperature,
-        code[where],
-        temperature=settings["temperature"],
-        trust=settings["trust"],
-    )
-    changed = corrected != code[where]
-    where, proposed = where[changed], corrected[changed]
-    if not len(where):
-        return SUSPECTS.frame([])
-    P = classifier.calibrated(logits[where])
-    standard = classifier.standardise(features)
-    labelled = np.flatnonzero(code >= 0)
-    own = np.searchsorted(labelled, where)
-    index, similarity = nearest_examples(
-        standard[where], standard[labelled], count=SHOWN_NEIGHBOURS, skip=own
-    )
-    ids = examples["id"].to_numpy()
+    standard = classifier.standardise(features[where])
+    known_code = class_indices(classifier.classes, known["label"])
+    voters = np.flatnonzero((known_code >= 0) & (known["part"] != "test").to_numpy())
+    votes = neighbour_votes(
+        standard, examples["cluster"].to_numpy()[where],
+        classifier.reference[voters], known_code[voters],
+        known["cluster"].to_numpy()[voters], classes=len(classifier.classes),
+    )  # fmt: skip
     rows = np.arange(len(where))
+    proposed = judged.proposed[keep]
+    agreeing["neighbours"] = votes[rows, proposed] > votes[rows, code[where]]
+    agreeing = {n: d if len(d) == len(where) else d[keep] for n, d in agreeing.items()}
+    ids, names = examples["id"].to_numpy()[where], np.array(classifier.classes, object)
     frame = SUSPECTS.frame(
         {
-            "id": ids[where],
+            "id": ids,
             "part": examples["part"].to_numpy()[where],
-            "given": given[where],
-            "proposed": [classifier.classes[k] for k in proposed],
-            "probability": P[rows, proposed],
-            "given_probability": P[rows, code[where]],
-            "neighbours": [
-                ", ".join(
-                    f"{ids[labelled[j]]} ({given[labelled[j]]}, {s:.2f})"
-                    for j, s in zip(row, near, strict=True)
-                )
-                for row, near in zip(index, similarity, strict=True)
+            "given": names[code[where]],
+            "proposed": names[proposed],
+            "probability": judged.probability[keep],
+            "wrong_probability": judged.wrong[keep],
+            "agreeing": [
+                ", ".join(name for name, doubts in agreeing.items() if doubts[row])
+                for row in rows
             ],
+            "neighbours": _neighbours(
+                standard, ids, classifier.reference[voters], known.iloc[voters]
+            ),
             "cluster": examples["cluster"].to_numpy()[where],
         }
     )
-    order = np.lexsort((frame["id"], frame["given_probability"] - frame["probability"]))
+    order = np.lexsort((frame["id"], -frame["wrong_probability"]))
     return frame.iloc[order].reset_index(drop=True)
+
+
+def class_indices(classes: list[str], labels: pd.Series) -> NDArray[np.int64]:
+    """Index (n,) of each label among the classes, -1 for any other."""
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index.get(label, -1) for label in labels], dtype=np.int64)
+
+
+def _agreeing(
+    classifier: Classifier, logits: NDArray, code: NDArray[np.int64]
+) -> dict[str, NDArray[np.bool_]]:
+    """Opinions (n,) of the detectors that need scores alone."""
+    scores = classifier.calibration.log_probabilities(logits)
+    corrected = corrected_labels(
+        scores,
+        code,
+        temperature=classifier.settings["temperature"],
+        trust=classifier.settings["trust"],
+    )
+    return {
+        "confident learning": confident_learning(np.exp(scores), code),
+        "ProSelfLC": corrected != code,
+    }
+
+
+def _neighbours(
+    features: NDArray, ids: NDArray, reference: NDArray, known: pd.DataFrame
+) -> list[str]:
+    """Nearest known examples of each row, as text."""
+    names, labels = known["id"].to_numpy(), known["label"].to_numpy()
+    place = {name: i for i, name in enumerate(names)}
+    index, similarity = nearest_examples(
+        features,
+        reference,
+        count=SHOWN_NEIGHBOURS,
+        skip=np.array([place.get(key, -1) for key in ids]),
+    )
+    return [
+        ", ".join(
+            f"{names[j]} ({labels[j]}, {s:.2f})" for j, s in zip(row, near, strict=True)
+        )
+        for row, near in zip(index, similarity, strict=True)
+    ]

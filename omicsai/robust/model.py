@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from scipy.special import softmax
 
 from omicsai.errors import InputError
+from omicsai.robust.calibration import Calibration
 from omicsai.robust.heads import head_logits
 from omicsai.tables import atomic_path, write_json
 
@@ -36,12 +36,14 @@ class Classifier:
         Head parameters, leading axis = member.
     mean, scale
         (d,) standardisation of features.
-    temperature
-        Calibration temperature of the averaged logits.
+    calibration
+        From averaged logits to probabilities.
     reference
         (m, d) standardised features of every sequence of the training batches.
     novelty_calibration
         (v,) sorted novelty of known sequences, one per cluster.
+    label_calibration
+        (u,) sorted `omicsai.robust.conformal.label_scores` of the validation part.
     settings
         Training settings, with the transit that was found.
     encoder
@@ -52,9 +54,10 @@ class Classifier:
     parameters: dict[str, NDArray[np.float32]]
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
-    temperature: float
+    calibration: Calibration
     reference: NDArray[np.float32]
     novelty_calibration: NDArray[np.float64]
+    label_calibration: NDArray[np.float64]
     settings: dict[str, Any]
     encoder: dict[str, str] = field(default_factory=dict)
 
@@ -87,7 +90,7 @@ class Classifier:
 
     def calibrated(self, logits: NDArray) -> NDArray[np.float64]:
         """Calibrated probabilities (n, C) of averaged logits."""
-        return softmax(np.asarray(logits, np.float64) / self.temperature, axis=-1)
+        return self.calibration(logits)
 
 
 def save_classifier(classifier: Classifier, folder: Path | str) -> None:
@@ -99,6 +102,7 @@ def save_classifier(classifier: Classifier, folder: Path | str) -> None:
         "scale": classifier.scale,
         "reference": classifier.reference,
         "novelty_calibration": classifier.novelty_calibration,
+        "label_calibration": classifier.label_calibration,
     }
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary)
@@ -106,7 +110,11 @@ def save_classifier(classifier: Classifier, folder: Path | str) -> None:
         folder / DESCRIPTION,
         {
             "classes": classifier.classes,
-            "temperature": classifier.temperature,
+            "calibration": {
+                "scale": classifier.calibration.scale.tolist(),
+                "bias": classifier.calibration.bias.tolist(),
+                "transition": classifier.calibration.transition.tolist(),
+            },
             "settings": classifier.settings,
             "encoder": classifier.encoder,
         },
@@ -139,9 +147,15 @@ def load_classifier(folder: Path | str) -> Classifier:
             },
             mean=arrays["mean"],
             scale=arrays["scale"],
-            temperature=float(about["temperature"]),
+            calibration=Calibration(
+                *(
+                    np.array(about["calibration"][name], dtype=np.float64)
+                    for name in ("scale", "bias", "transition")
+                )
+            ),
             reference=arrays["reference"],
             novelty_calibration=arrays["novelty_calibration"],
+            label_calibration=arrays["label_calibration"],
             settings=about["settings"],
             encoder=about["encoder"],
         )

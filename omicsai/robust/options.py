@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from omicsai.robust.calibration import Scaling as CalibrationScaling
 from omicsai.robust.heads import Head
 from omicsai.robust.trust import TrustMode
 
@@ -72,6 +73,8 @@ class Options:
     scaling
         ``"each"`` brings every feature to unit variance; ``"common"`` divides all by one
         number, for features whose relative size means something (kernel features).
+    calibration
+        ``"temperature"`` or ``"vector"``, see `omicsai.robust.calibration.fit_calibration`.
     seed
         Seed of initial weights and batches.
     """
@@ -90,4 +93,5 @@ class Options:
     temperature: float = 0.5
     trust: TrustMode = "entropy"
     scaling: Scaling = "each"
+    calibration: CalibrationScaling = "temperature"
     seed: int = 1

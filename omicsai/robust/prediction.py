@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from omicsai.robust.conformal import (
+    benjamini_hochberg,
+    conformal_p_values,
+    prediction_sets,
+)
 from omicsai.robust.model import Classifier
 from omicsai.robust.neighbours import nearest_examples, neighbour_distance
-from omicsai.robust.novelty import conformal_p_values
 from omicsai.tables import Column, Table
 
 __all__ = ["PREDICTIONS", "predict"]
@@ -19,13 +23,14 @@ PREDICTIONS = Table(
         Column("id", "text", "sequence id"),
         Column("label", "text", "most probable label"),
         Column("probability", "number", "its calibrated probability"),
+        Column("label_set", "text", "labels that hold the true one at predict.coverage"),
         Column("runner_up", "text", "second most probable label"),
         Column("runner_up_probability", "number", "its calibrated probability"),
         Column(
             "novelty", "number", "mean cosine distance to the 5 nearest known sequences"
         ),
         Column("novelty_p", "number", "conformal p-value of being like a known sequence"),
-        Column("novel", "boolean", "the p-value is at or below predict.novel_at"),
+        Column("novel", "boolean", "novel at the false-discovery rate predict.novel_fdr"),
         Column(
             "known", "boolean", "was in the training batches: not a new prediction", True
         ),
@@ -43,7 +48,8 @@ def predict(
     *,
     reference_ids: NDArray,
     reference_labels: NDArray,
-    novel_at: float = 0.05,
+    novel_fdr: float = 0.1,
+    coverage: float = 0.9,
 ) -> pd.DataFrame:
     """Predict labels.
 
@@ -58,8 +64,11 @@ def predict(
         never novel, and is marked as known: the model may have been trained on it.
     reference_ids, reference_labels
         (m,) ids and labels of ``classifier.reference``.
-    novel_at
-        Conformal p-value at or below which a sequence is called novel.
+    novel_fdr
+        Largest expected share of familiar sequences among those called novel
+        (Benjamini-Hochberg over the batch).
+    coverage
+        Probability that the set of labels holds the true one.
 
     Returns
     -------
@@ -73,6 +82,9 @@ def predict(
     own = np.array([place.get(key, -1) for key in ids])
     novelty = neighbour_distance(standard, classifier.reference, skip=own)
     p_value = conformal_p_values(novelty, classifier.novelty_calibration)
+    novel = np.zeros(len(own), dtype=bool)
+    novel[own < 0] = benjamini_hochberg(p_value[own < 0], novel_fdr)
+    sets = prediction_sets(P, classifier.label_calibration, coverage=coverage)
     index, similarity = nearest_examples(standard, classifier.reference, skip=own)
     names = np.array(classifier.classes, dtype=object)
     rows = np.arange(len(P))
@@ -81,11 +93,15 @@ def predict(
             "id": ids,
             "label": names[order[:, 0]],
             "probability": P[rows, order[:, 0]],
+            "label_set": [
+                ";".join(names[[k for k in ranked if chosen[k]]])
+                for ranked, chosen in zip(order, sets, strict=True)
+            ],
             "runner_up": names[order[:, 1]],
             "runner_up_probability": P[rows, order[:, 1]],
             "novelty": novelty,
             "novelty_p": np.where(own >= 0, np.nan, p_value),
-            "novel": (p_value <= novel_at) & (own < 0),
+            "novel": novel,
             "known": own >= 0,
             "nearest_id": reference_ids[index[:, 0]],
             "nearest_label": reference_labels[index[:, 0]],

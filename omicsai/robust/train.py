@@ -15,7 +15,9 @@ from torch import Tensor
 
 from omicsai.errors import InputError
 from omicsai.progress import track
-from omicsai.robust.calibration import fit_temperature
+from omicsai.robust.calibration import fit_calibration
+from omicsai.robust.conformal import label_scores
+from omicsai.robust.detection import Detector, fit_detector
 from omicsai.robust.heads import head_logits, new_head
 from omicsai.robust.model import Classifier
 from omicsai.robust.novelty import novelty_calibration
@@ -58,11 +60,14 @@ class Trained:
         (n, C) float32 logits of each example from members that did not see its cluster:
         the fold's member for training examples, the ensemble for validation; NaN for
         others.
+    detector
+        What those logits and the given labels say about wrong labels.
     """
 
     classifier: Classifier
     history: pd.DataFrame
     held_out_logits: NDArray[np.float32]
+    detector: Detector
 
 
 def train_classifier(
@@ -150,19 +155,29 @@ def train_classifier(
     for index, f in enumerate(folds):
         mine = training & (fold_of == f)
         held_out[mine] = by_fold[index, mine]
+    judged = (code >= 0) & np.isfinite(held_out[:, 0])
+    detector = fit_detector(held_out[judged], code[judged])
+    calibration = fit_calibration(
+        logits[validation],
+        code[validation],
+        cluster[validation],
+        scaling=options.calibration,
+        transition=detector.transition,
+    )
     classifier = Classifier(
         classes=classes,
         parameters={name: value.numpy() for name, value in seeds.items()},
         mean=mean,
         scale=scale,
-        temperature=fit_temperature(
-            logits[validation], code[validation], cluster[validation]
-        ),
+        calibration=calibration,
         reference=X.numpy(),
         novelty_calibration=novelty_calibration(X.numpy(), cluster),
+        label_calibration=label_scores(
+            calibration(logits[validation]), code[validation], cluster[validation]
+        ),
         settings=dict(vars(options)),
     )
-    return Trained(classifier, HISTORY.frame(history), held_out)
+    return Trained(classifier, HISTORY.frame(history), held_out, detector)
 
 
 def _fold_numbers(fold: ArrayLike | None, count: int) -> NDArray[np.int64]:
