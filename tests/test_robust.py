@@ -817,7 +817,7 @@ def test_confidence_is_in_the_truth_and_recorded_confidence_in_the_labels(noisy,
     P, R = classifier.calibrated(logits), classifier.calibration.recorded(logits)
     right = (P.argmax(axis=1) == noisy["true"][validation]).mean()
     agreement = (P.argmax(axis=1) == noisy["given"][validation]).mean()
-    assert P.max(axis=1).mean() == pytest.approx(right, abs=0.08)
+    assert agreement < P.max(axis=1).mean() <= right + 0.08
     assert R[np.arange(len(P)), P.argmax(axis=1)].mean() == pytest.approx(
         agreement, abs=0.08
     )

@@ -1,0 +1,115 @@
+"""Labelled proteins of the shared data, for benchmarks: sequences, labels, clusters, folds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from omicsai.homology import cluster_sequences
+
+SHARED = Path(os.environ.get("OMICSAI_SHARED", "../shared")) / "data"
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """n proteins with one label each."""
+
+    name: str
+    residues: list[str]
+    labels: NDArray[np.object_]
+    group: NDArray[np.object_]
+
+    @property
+    def classes(self) -> list[str]:
+        return sorted(set(self.labels))
+
+    @property
+    def code(self) -> NDArray[np.int64]:
+        place = {name: i for i, name in enumerate(self.classes)}
+        return np.array([place[label] for label in self.labels])
+
+
+def signalp() -> Labelled:
+    """N-termini of 20,758 proteins, 4 classes; group: kingdom."""
+    lines = (SHARED / "labelled/signalp_train_set.3line.txt").read_text().splitlines()
+    heads = [line[1:].split("|") for line in lines[::3]]
+    return Labelled(
+        "signalp",
+        lines[1::3],
+        np.array([head[2] for head in heads], dtype=object),
+        np.array([head[1] for head in heads], dtype=object),
+    )
+
+
+def deeploc() -> Labelled:
+    """7,972 proteins of DeepLoc, 10 locations; group: the published part."""
+    table = pd.read_csv(SHARED / "deeploc/deeploc_recovered.tsv", sep="\t", dtype=str)
+    place = table["labels"].str.split("|").str[0].str.split(".").str[0]
+    return Labelled(
+        "deeploc",
+        list(table["sequence"]),
+        place.to_numpy(dtype=object),
+        table["split"].to_numpy(dtype=object),
+    )
+
+
+def enzymes() -> Labelled:
+    """7,535 enzymes with one of 7 top-level EC classes; no group."""
+    table = pd.read_csv(SHARED / "labelled/clean_ec_split10.tsv", sep="\t", dtype=str)
+    top = [
+        {number.strip().split(".")[0] for number in cell.split(";")}
+        for cell in table["EC number"]
+    ]
+    one = np.array([len(found) == 1 for found in top])
+    return Labelled(
+        "enzymes",
+        list(table["Sequence"][one]),
+        np.array([min(found) for found in top if len(found) == 1], dtype=object),
+        np.full(one.sum(), "", dtype=object),
+    )
+
+
+def domains() -> Labelled:
+    """8,324 SCOPe domains; label: fold, group: superfamily."""
+    table = pd.read_csv(SHARED / "labelled/scop40_labelled.tsv", sep="\t", dtype=str)
+    return Labelled(
+        "domains",
+        list(table["sequence"].str.upper()),
+        table["fold"].to_numpy(dtype=object),
+        table["superfamily"].to_numpy(dtype=object),
+    )
+
+
+SETS = {"signalp": signalp, "deeploc": deeploc, "enzymes": enzymes, "domains": domains}
+
+
+def clusters(data: Labelled, folder: Path, threads: int = 2) -> NDArray[np.int64]:
+    """MMseqs2 clusters at 30 % identity over half of both, kept in `folder`."""
+    kept = folder / f"{data.name}.clusters.npy"
+    if not kept.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(kept, cluster_sequences(data.residues, threads=threads))
+    return np.load(kept)
+
+
+def homology_folds(cluster: NDArray, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
+    """Fold (n,) of each protein: clusters whole, the largest first to the emptiest fold."""
+    _, index = np.unique(cluster, return_inverse=True)
+    size = np.bincount(index)
+    order = np.lexsort((np.random.default_rng(seed).random(len(size)), -size))
+    fold_of, load = np.empty(len(size), dtype=np.int64), np.zeros(folds, dtype=np.int64)
+    for number in order:
+        fold_of[number] = load.argmin()
+        load[fold_of[number]] += size[number]
+    return fold_of[index]
+
+
+def plain_folds(n: int, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
+    """Fold (n,) of each protein, homologues or not."""
+    return np.random.default_rng(seed).permutation(n) % folds
