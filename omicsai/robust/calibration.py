@@ -39,6 +39,18 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.int64], cluster: NDArray
     float
         Between 0.01 and 100.
     """
+    return _scaled(logits, labels, cluster)[0]
+
+
+def calibrated_loss(logits: NDArray, labels: NDArray[np.int64], cluster: NDArray) -> float:
+    """Negative log-likelihood, in nats, at the temperature of `fit_temperature`."""
+    return _scaled(logits, labels, cluster)[1]
+
+
+def _scaled(
+    logits: NDArray, labels: NDArray[np.int64], cluster: NDArray
+) -> tuple[float, float]:
+    """Best temperature and the loss there, every cluster with one vote."""
     weights = cluster_weights(cluster)
     rows = np.arange(len(labels))
     scores = np.asarray(logits, dtype=np.float64)
@@ -48,7 +60,7 @@ def fit_temperature(logits: NDArray, labels: NDArray[np.int64], cluster: NDArray
         return -float(np.average(log_p[rows, labels], weights=weights))
 
     found = minimize_scalar(loss, bounds=(-WIDEST, WIDEST), method="bounded")
-    return float(np.exp(found.x))
+    return float(np.exp(found.x)), float(found.fun)
 
 
 def calibration_bins(

@@ -7,15 +7,18 @@ folds train in one pass of batched matrix products.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Head", "head_logits", "new_head"]
+__all__ = ["Forward", "Head", "Parameters", "head_logits", "new_head", "on_vectors"]
 
 Head = Literal["linear", "mlp"]
 Parameters = dict[str, Tensor]
+# logits (m, b, C) of rows (m, b), or (b,) shared by all members, at some dropout
+Forward = Callable[[Parameters, Tensor, float], Tensor]
 
 
 def new_head(
@@ -83,3 +86,13 @@ def head_logits(
         )
         hidden = torch.nn.functional.dropout(hidden, dropout, training=dropout > 0)
     return hidden @ parameters["weight"] + parameters["bias"]
+
+
+def on_vectors(features: Tensor) -> Forward:
+    """Logits as a function of parameters and rows, for `features` (n, d)."""
+
+    def forward(parameters: Parameters, rows: Tensor, dropout: float) -> Tensor:
+        chosen = features.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        return head_logits(parameters, chosen, dropout=dropout)
+
+    return forward
