@@ -276,7 +276,7 @@ class TrainOptions(Section):
         description="ProSelfLC: sharpening of the model's own labels (T)",
     )
     target_gradient: bool = Field(
-        False, description="ProSelfLC: targets carry a gradient (with T = 1 the form of 2021)"
+        False, description="ProSelfLC: targets carry a gradient (T = 1: form of 2021)"
     )
     target_memory: float = Field(
         0.0,
@@ -298,6 +298,29 @@ class NoiseOptions(Section):
         "hard examples, to the nearest class; of whole clusters",
     )
     rate: float = Field(0.2, ge=0, le=1, description="share of labels made wrong")
+
+
+class NoiseBenchmarkOptions(TrainOptions):
+    """Losses beside each other on planted noise; `members` seeds, `loss` the reference."""
+
+    conditions: list[str] = Field(
+        [
+            "symmetric:0",
+            "symmetric:0.2",
+            "symmetric:0.4",
+            "symmetric:0.6",
+            "class:0.2",
+            "class:0.4",
+        ],
+        min_length=1,
+        description="kinds of noise (those of 'omicsai noise') with their rates",
+    )
+    methods: list[str] = Field(
+        [],
+        description="losses, and the variants proselflc_2021 (live target, T = 1), "
+        "proselflc_half (transit 0.5), proselflc_memory, proselflc_adjusted; empty for all",
+    )
+    resamples: int = Field(300, ge=100, description="bootstrap samples of whole clusters")
 
 
 class EvaluateOptions(Section):

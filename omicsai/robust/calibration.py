@@ -63,6 +63,11 @@ def _scaled(
     return float(np.exp(found.x)), float(found.fun)
 
 
+def confidence_bins(confidence: NDArray, bins: int) -> NDArray[np.int64]:
+    """Equal-width bin (n,) of each confidence, the last bin closed on the right."""
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
+
+
 def calibration_bins(
     confidence: NDArray,
     correct: NDArray,
@@ -90,7 +95,7 @@ def calibration_bins(
     """
     confidence = np.asarray(confidence, dtype=np.float64)
     weights = np.ones(len(confidence)) if weights is None else weights
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    index = confidence_bins(confidence, bins)
     return (
         np.bincount(index, weights, minlength=bins),
         np.bincount(index, weights * confidence, minlength=bins),

@@ -78,6 +78,7 @@ def fit_members(
     *,
     watched: Mapping[str, Watched],
     measured: int | None = None,
+    shared_batches: bool = False,
     transit: Sequence[float] | None = None,
     weight_decay: ArrayLike | None = None,
     checkpoint: files.Checkpoint | None = None,
@@ -103,6 +104,9 @@ def fit_members(
         state is best.
     measured
         How many members, the first ones, are measured; all if None.
+    shared_batches
+        Whether all members see the first one's batches: several times faster, for
+        members that differ in what they are given rather than in what they see.
     transit, weight_decay
         (m,) values of each member, where they differ from `options`.
     checkpoint
@@ -122,11 +126,12 @@ def fit_members(
     rows = [torch.from_numpy(np.flatnonzero(mask)) for mask in masks]
     labels = [given[i, chosen] for i, chosen in enumerate(rows)]
     balanced = options.imbalance == "batches"
+    drawing = slice(1) if shared_batches else slice(None)
     draw = new_sampler(
-        rows,
+        rows[drawing],
         options.batch_size,
         options.seed,
-        [class_weights(one) for one in labels] if balanced else None,
+        [class_weights(one) for one in labels[drawing]] if balanced else None,
     )
     prior: Tensor | float = 0.0
     if options.imbalance == "logits":
@@ -158,15 +163,17 @@ def fit_members(
         time = (epoch - 1) * draw.steps
         for batch in draw(epoch):
             time += 1
-            logits = forward(parameters, batch, options.dropout) + prior
+            seen = batch[0] if shared_batches else batch
+            logits = forward(parameters, seen, options.dropout) + prior
+            batch = batch.expand(members, -1)
             objective(logits, given[member, batch], batch, time).mean(1).sum().backward()
             optimiser.step(time)
             objective.update()
-        for name, part in watched.items():
-            told = _measure(best.of(parameters), forward, part, objective, time)
+        measures = _measure(best.of(parameters), forward, watched, objective, time)
+        for name, told in measures.items():
             history += _rows(told, epoch, name)
-            if name == JUDGE:
-                best.judge(parameters, told["nll"], epoch)
+        if JUDGE in measures:
+            best.judge(parameters, measures[JUDGE]["nll"], epoch)
         if checkpoint and clock.monotonic() - saved >= files.SAVE_EVERY_SECONDS:
             checkpoint.save(state, epoch, history)
             saved = clock.monotonic()
@@ -200,36 +207,48 @@ class _Best:
 
 
 def _measure(
-    parameters: Parameters, forward: Forward, part: Watched, objective: Objective, time: int
-) -> dict[str, Tensor]:
-    """Means (m,) over the counted examples of a part, by column of `HISTORY`."""
+    parameters: Parameters,
+    forward: Forward,
+    watched: Mapping[str, Watched],
+    objective: Objective,
+    time: int,
+) -> dict[str, dict[str, Tensor]]:
+    """Means (m,) over the counted examples, by part and column of `HISTORY`."""
     members = len(next(iter(parameters.values())))
-    counted = torch.from_numpy(np.atleast_2d(part.counted).astype(np.float32))
-    counted = counted.expand(members, -1)
-    given = part.given.expand(members, *part.given.shape[-2:])
-    rows = (counted > 0).any(dim=0).nonzero()[:, 0]
-    sums: dict[str, Tensor] = {}
+    weights = {
+        name: torch.from_numpy(np.atleast_2d(part.counted).astype(np.float32))
+        for name, part in watched.items()
+    }
+    sums: dict[str, dict[str, Tensor]] = {name: {} for name in watched}
+    used = [(weight > 0).any(dim=0) for weight in weights.values()]
+    rows = torch.stack(used).any(dim=0).nonzero()[:, 0] if used else torch.zeros(0).long()
     with torch.inference_mode():
-        for chosen in rows.split(BLOCK):
-            weight, q = counted[:, chosen], given[:, chosen]
+        for chosen in rows.split(BLOCK) if len(rows) else ():
             logits = forward(parameters, chosen, 0.0)
             log_p = torch.log_softmax(logits, dim=-1)
-            confidence, predicted = log_p.max(dim=-1)
-            label = q.argmax(dim=-1)
-            values = {
-                "nll": -(q * log_p).sum(dim=-1),
-                "accuracy": (predicted == label).float(),
-                "confidence": confidence.exp(),
-            }
-            if isinstance(objective, ProSelfLC):
-                target = objective.target(logits, q, time)
-                values["corrected_fraction"] = (target.argmax(dim=-1) != label).float()
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0) + (weight * value).sum(dim=1)
-    told = {name: value / counted.sum(dim=1) for name, value in sums.items()}
-    if isinstance(objective, ProSelfLC):
-        told["global_trust"] = objective.trust(time)[:members]
-    return told
+            top, predicted = log_p.max(dim=-1)
+            for name, part in watched.items():
+                weight = weights[name][:, chosen]
+                q = part.given[..., chosen, :].expand_as(log_p)
+                label = q.argmax(dim=-1)
+                values = {
+                    "nll": -(q * log_p).sum(dim=-1),
+                    "accuracy": (predicted == label).float(),
+                    "confidence": top.exp(),
+                }
+                if isinstance(objective, ProSelfLC):
+                    target = objective.target(logits, q, time)
+                    values["corrected_fraction"] = (target.argmax(-1) != label).float()
+                for column, value in values.items():
+                    before = sums[name].get(column, torch.zeros(members))
+                    sums[name][column] = before + (weight * value).sum(dim=1)
+    means = {}
+    for name, found in sums.items():
+        total = weights[name].sum(dim=1)
+        means[name] = {column: value / total for column, value in found.items()}
+        if isinstance(objective, ProSelfLC):
+            means[name]["global_trust"] = objective.trust(time)[:members]
+    return means
 
 
 def _rows(told: Mapping[str, Tensor], epoch: int, part: str) -> list[dict]:

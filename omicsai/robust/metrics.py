@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from omicsai.robust.calibration import expected_calibration_error
+from omicsai.robust.calibration import confidence_bins
 
-__all__ = ["METRICS", "classification_metrics", "paired_difference"]
+__all__ = ["METRICS", "classification_metrics", "metric_draws", "paired_difference"]
 
+ECE_BINS = 15
 METRICS = ("accuracy", "macro_f1", "mcc", "nll", "ece")
 
 
@@ -32,27 +34,45 @@ def metric_values(
         ``accuracy``; ``macro_f1`` over the classes that are present or predicted; ``mcc``
         (Gorodkin 2004, several classes); ``nll`` in nats; ``ece`` with 15 bins.
     """
-    P = np.asarray(probabilities, dtype=np.float64)
     w = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
-    classes = P.shape[1]
-    predicted = P.argmax(axis=1)
+    drawn = metric_draws(probabilities, labels, w[None])
+    return {name: float(values[0]) for name, values in drawn.items()}
+
+
+def metric_draws(
+    probabilities: NDArray, labels: NDArray[np.int64], weights: NDArray
+) -> dict[str, NDArray[np.float64]]:
+    """Metrics of each row of weights (R, n), by name: (R,), see `metric_values`."""
+    P = np.asarray(probabilities, dtype=np.float64)
+    predicted, confidence = P.argmax(axis=1), P.max(axis=1)
     right = predicted == labels
-    true = np.bincount(labels, w, minlength=classes)
-    called = np.bincount(predicted, w, minlength=classes)
-    hit = np.bincount(labels[right], w[right], minlength=classes)
-    total, correct = w.sum(), hit.sum()
+    true = _sums(weights, labels, P.shape[1])
+    called = _sums(weights, predicted, P.shape[1])
+    hit = _sums(weights * right, labels, P.shape[1])
+    total, correct = weights.sum(axis=1), hit.sum(axis=1)
     present = true + called > 0
-    spread = (total**2 - (called**2).sum()) * (total**2 - (true**2).sum())
+    f1 = np.divide(2 * hit, true + called, out=np.zeros_like(hit), where=present)
+    squares = total**2
+    spread = (squares - (called**2).sum(axis=1)) * (squares - (true**2).sum(axis=1))
+    agreement = correct * total - (called * true).sum(axis=1)
     log_p = np.log(np.maximum(P[np.arange(len(labels)), labels], 1e-300))
+    bins = confidence_bins(confidence, ECE_BINS)
+    gap = _sums(weights * (right - confidence), bins, ECE_BINS)
+    root = np.sqrt(np.where(spread > 0, spread, 1))
     return {
-        "accuracy": float(correct / total),
-        "macro_f1": float((2 * hit[present] / (true + called)[present]).mean()),
-        "mcc": float((correct * total - called @ true) / np.sqrt(spread))
-        if spread > 0
-        else 0.0,
-        "nll": float(-(w * log_p).sum() / total),
-        "ece": expected_calibration_error(P.max(axis=1), right, weights=w),
+        "accuracy": correct / total,
+        "macro_f1": f1.sum(axis=1) / present.sum(axis=1),
+        "mcc": np.where(spread > 0, agreement / root, 0.0),
+        "nll": -(weights @ log_p) / total,
+        "ece": np.abs(gap).sum(axis=1) / total,
     }
+
+
+def _sums(weights: NDArray, index: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Sum weights (R, n) by index (n,): (R, size)."""
+    n = len(index)
+    member = csr_array((np.ones(n), (np.arange(n), index)), shape=(n, size))
+    return weights @ member
 
 
 def resampled_weights(
@@ -93,12 +113,9 @@ def classification_metrics(
         For each metric ``value``, ``low`` and ``high``.
     """
     value = metric_values(probabilities, labels)
-    drawn = [
-        metric_values(probabilities, labels, w)
-        for w in resampled_weights(cluster, resamples=resamples, seed=seed)
-        if w.sum() > 0
-    ]
-    return {name: _interval(value[name], [d[name] for d in drawn]) for name in METRICS}
+    weights = resampled_weights(cluster, resamples=resamples, seed=seed)
+    drawn = metric_draws(probabilities, labels, weights)
+    return {name: _interval(value[name], drawn[name]) for name in METRICS}
 
 
 def paired_difference(
@@ -125,17 +142,13 @@ def paired_difference(
         For each metric ``value``, ``low`` and ``high`` of the difference.
     """
     a, b = metric_values(probabilities, labels), metric_values(control, labels)
-    drawn = [
-        (metric_values(probabilities, labels, w), metric_values(control, labels, w))
-        for w in resampled_weights(cluster, resamples=resamples, seed=seed)
-    ]
-    return {
-        name: _interval(a[name] - b[name], [x[name] - y[name] for x, y in drawn])
-        for name in METRICS
-    }
+    weights = resampled_weights(cluster, resamples=resamples, seed=seed)
+    x = metric_draws(probabilities, labels, weights)
+    y = metric_draws(control, labels, weights)
+    return {name: _interval(a[name] - b[name], x[name] - y[name]) for name in METRICS}
 
 
-def _interval(value: float, drawn: list[float]) -> dict[str, float]:
+def _interval(value: float, drawn: NDArray) -> dict[str, float]:
     low, high = np.percentile(drawn, [2.5, 97.5])
     return {
         "value": round(value, 6),

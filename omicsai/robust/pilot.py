@@ -22,7 +22,7 @@ from omicsai.robust.fit import HISTORY, JUDGE, Fitted, Watched, fit_members
 from omicsai.robust.heads import Forward, Parameters
 from omicsai.robust.options import Options
 
-__all__ = ["DECAYS", "settle"]
+__all__ = ["DECAYS", "best_times", "settle"]
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def settle(
         for name, value in parameters.items()
     }
 
-    def run(name: str, loss: Options, transit: list[float] | None) -> Fitted:
+    def run(name: str, loss: Options, transit: list | None) -> Fitted:
         return fit_members(
             candidates, forward, given, [training] * len(decay), loss,
             watched={JUDGE: Watched(weights, given)}, transit=transit,
@@ -90,16 +90,13 @@ def settle(
         )  # fmt: skip
 
     fitted = run("pilot", replace(options, loss="cross_entropy"), None)
-    loss = HISTORY.frame(fitted.history).assign(
-        candidate=lambda table: (table["member"] - 1) // repeats
-    )
-    transits = (
-        [options.transit] * len(decays)
-        if options.transit is not None
-        else _best_time(loss, options.epochs)
-    )
+    transits: list[float | None] = [options.transit] * len(decays)
+    if options.transit is None:
+        times = best_times(HISTORY.frame(fitted.history), options.epochs, repeats)
+        transits = times.tolist()
     if options.loss != "cross_entropy" and not fixed:
-        fitted = run("trial", options, list(np.repeat(transits, repeats)))
+        each = [time for time in transits for _ in range(repeats)]
+        fitted = run("trial", options, each if robust else None)
     chosen = 0 if fixed else _best_end(fitted, forward, given, validation, cluster, repeats)
     settled = replace(options, weight_decay=decays[chosen])
     if robust:
@@ -112,11 +109,28 @@ def settle(
     return settled
 
 
-def _best_time(loss: pd.DataFrame, epochs: int) -> list[float]:
-    """Share of the training at which each candidate's mean loss is lowest."""
-    by_epoch = loss.groupby(["candidate", "epoch"])["nll"].mean().unstack()
-    best = by_epoch.idxmin(axis=1).to_numpy() / epochs
-    return [float(t) for t in np.clip(best, EARLIEST_TRANSIT, LATEST_TRANSIT)]
+def best_times(history: pd.DataFrame, epochs: int, repeats: int = 1) -> NDArray[np.float64]:
+    """Share of the training at which each candidate's validation loss is lowest.
+
+    Parameters
+    ----------
+    history
+        The `HISTORY` table of a pilot.
+    epochs
+        Planned epochs.
+    repeats
+        Members of each candidate, one after the other, whose losses are averaged.
+
+    Returns
+    -------
+    (members / repeats,) float64
+        Kept between 2 % and 50 % of the training.
+    """
+    judged = history[history["part"] == JUDGE]
+    candidate = (judged["member"] - 1) // repeats
+    by_epoch = judged.groupby([candidate, "epoch"])["nll"].mean().unstack()
+    best = by_epoch.to_numpy().argmin(axis=1) + 1
+    return np.clip(best / epochs, EARLIEST_TRANSIT, LATEST_TRANSIT)
 
 
 def _best_end(

@@ -24,6 +24,7 @@ from omicsai.sequences import split_labels
 
 __all__ = ["HISTORY", "Trained", "train_classifier"]
 
+
 @dataclass(frozen=True)
 class Trained:
     """What training gives.
@@ -135,9 +136,7 @@ def train_classifier(
         arrays = (X, Q, learning, validation, fold_of)
         key = fingerprint(vars(options), *arrays)
     forward = on_vectors(X)
-    settled = settle(
-        start, forward, Q, learning, validation, cluster, options, checkpoint
-    )
+    settled = settle(start, forward, Q, learning, validation, cluster, options, checkpoint)
     folds = sorted(set(fold_of[training]) - {0})
     masks = [learning] * options.members + [learning & (fold_of != f) for f in folds]
     best = options.keep == "best"
