@@ -19,7 +19,7 @@ from omicsai.errors import InputError
 from omicsai.robust import noise
 from omicsai.robust.calibration import fit_temperature
 from omicsai.robust.fit import HISTORY, JUDGE, Watched, fit_members
-from omicsai.robust.heads import Parameters, new_head, on_vectors
+from omicsai.robust.heads import Parameters, all_logits, new_head, on_vectors
 from omicsai.robust.options import LOSSES, Loss, Options
 from omicsai.robust.outcomes import Outcome
 from omicsai.robust.pilot import best_times, settle
@@ -236,9 +236,8 @@ def experiment(
         laboratory.start(seeds), forward, Q, [train] * seeds, options,
         watched=watched, shared_batches=True, transit=transit,
     )  # fmt: skip
-    logits = torch.stack(
-        [_logits(laboratory, parameters) for parameters in (fitted.last, fitted.best)]
-    ).numpy()
+    states = (fitted.last, fitted.best)
+    logits = np.stack([all_logits(forward, one, len(laboratory.code)) for one in states])
     predicted = logits.argmax(axis=-1)
     count = np.maximum(wrong.sum(axis=1), 1)
     nothing = np.where(wrong.any(axis=1), 0.0, np.nan)  # no wrong label, no share of them
@@ -270,15 +269,3 @@ def experiment(
         pilot=best_times(history, options.epochs),
         dynamics=means.rename(columns={"part": "subset"}).to_dict("records"),
     )
-
-
-def _logits(laboratory: Laboratory, parameters: Parameters) -> Tensor:
-    """Logits (seeds, n, C) of all examples."""
-    with torch.inference_mode():
-        return torch.cat(
-            [
-                on_vectors(laboratory.X)(parameters, rows, 0.0)
-                for rows in torch.arange(len(laboratory.X)).split(4096)
-            ],
-            dim=1,
-        )

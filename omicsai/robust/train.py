@@ -12,11 +12,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from omicsai.errors import InputError
+from omicsai.robust.attention import new_light_attention, on_residues
 from omicsai.robust.calibration import fit_temperature
 from omicsai.robust.checkpoint import Checkpoint, fingerprint
 from omicsai.robust.fit import HISTORY, Watched, fit_members
-from omicsai.robust.heads import Parameters, head_logits, new_head, on_vectors
-from omicsai.robust.model import Classifier
+from omicsai.robust.heads import Parameters, all_logits, new_head, on_vectors
+from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import Options, Scaling
 from omicsai.robust.pilot import settle
@@ -61,7 +62,8 @@ def train_classifier(
     Parameters
     ----------
     features
-        (n, d) float32 embeddings.
+        (n, d) float32 embeddings; for the head ``"light_attention"`` an object array (n,)
+        of per-residue embeddings (L_i, d).
     labels
         Label of each example; empty where unknown, several joined by ``;``. What happens
         to training examples without exactly one label is said by ``options.unknown``.
@@ -92,7 +94,13 @@ def train_classifier(
         part, or the validation part has no known label of those classes.
     """
     options = options or Options()
-    if not np.isfinite(features).all():
+    ragged = is_ragged(features)
+    if ragged != (options.head == "light_attention"):
+        raise InputError(
+            "the head 'light_attention' is for embeddings of each residue, the others are "
+            "for one vector per sequence"
+        )
+    if not all(np.isfinite(one).all() for one in (features if ragged else [features])):
         raise InputError("features hold NaN or infinity: embed the sequences again")
     given = np.array(labels, dtype=object)
     part, cluster = np.asarray(part), np.asarray(cluster)
@@ -116,15 +124,19 @@ def train_classifier(
     torch.set_num_threads(1)  # sums in one order, so that a rerun gives the same bits
     torch.use_deterministic_algorithms(True)
     mean, scale = standardisation(features[training], options.scaling)
-    X = torch.from_numpy((features - mean) / scale)
+    X = torch.from_numpy(((mean_features(features) - mean) / scale).astype(np.float32))
+    forward = (
+        on_residues([(one - mean) / scale for one in features]) if ragged else on_vectors(X)
+    )
     learning, code = _with_unknown(training, part == "train", code, len(classes), options)
     Q = torch.zeros(len(code), len(classes))
     Q[code >= 0] = torch.eye(len(classes))[code[code >= 0]]
 
     def start(members: int) -> Parameters:
-        return new_head(
-            options.head, members, X.shape[1], len(classes), options.hidden, options.seed
-        )
+        sizes = (X.shape[1], len(classes), options.hidden, options.seed)
+        if ragged:
+            return new_light_attention(members, *sizes)
+        return new_head(options.head, members, *sizes)
 
     def checkpoint(name: str) -> Checkpoint | None:
         if checkpoints is None:
@@ -133,9 +145,8 @@ def train_classifier(
 
     key = ""
     if checkpoints is not None:
-        arrays = (X, Q, learning, validation, fold_of)
+        arrays = (X, *(features if ragged else ()), Q, learning, validation, fold_of)
         key = fingerprint(vars(options), *arrays)
-    forward = on_vectors(X)
     settled = settle(start, forward, Q, learning, validation, cluster, options, checkpoint)
     folds = sorted(set(fold_of[training]) - {0})
     masks = [learning] * options.members + [learning & (fold_of != f) for f in folds]
@@ -149,15 +160,14 @@ def train_classifier(
     parameters = fitted.best if best else fitted.last
     seeds = {name: value[: options.members] for name, value in parameters.items()}
     history = [row for row in fitted.history if row["member"] <= options.members]
-    with torch.inference_mode():
-        logits = head_logits(seeds, X).mean(dim=0).numpy()
-        by_fold = head_logits(
-            {name: value[options.members :] for name, value in parameters.items()}, X
-        ).numpy()
+    others = {name: value[options.members :] for name, value in parameters.items()}
+    logits = all_logits(forward, seeds, len(code)).mean(axis=0)
+    by_fold = all_logits(forward, others, len(code)) if folds else None
     held_out = np.full_like(logits, np.nan)
     held_out[validation] = logits[validation]
     for index, f in enumerate(folds):
         mine = training & (fold_of == f)
+        assert by_fold is not None
         held_out[mine] = by_fold[index, mine]
     classifier = Classifier(
         classes=classes,
@@ -208,7 +218,12 @@ def _fold_numbers(fold: ArrayLike | None, count: int) -> NDArray[np.int64]:
 def standardisation(
     features: NDArray, scaling: Scaling = "each"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and scale (d,) of each feature; constant features have scale 1."""
+    """Mean and scale (d,) of each feature; constant features have scale 1.
+
+    Embeddings of residues count each residue.
+    """
+    if is_ragged(features):
+        features = np.concatenate(list(features))
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
     if scaling == "common":
