@@ -261,7 +261,7 @@ class TrainOptions(Section):
         "knows (proselflc), or a random label (a stress test)",
     )
     exp_base: float = Field(
-        16.0, ge=0, description="ProSelfLC: how sharply trust rises with time (B)"
+        8.0, ge=0, description="ProSelfLC: how sharply trust rises with time (B)"
     )
     transit: float | None = Field(
         None,
@@ -318,7 +318,8 @@ class NoiseBenchmarkOptions(TrainOptions):
     methods: list[str] = Field(
         [],
         description="losses, and the variants proselflc_2021 (live target, T = 1), "
-        "proselflc_half (transit 0.5), proselflc_memory, proselflc_adjusted; empty for all",
+        "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
+        "proselflc_adjusted; empty for all",
     )
     resamples: int = Field(300, ge=100, description="bootstrap samples of whole clusters")
 

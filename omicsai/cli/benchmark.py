@@ -50,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run what is missing, then write tables and figure."""
     from omicsai.progress import track
-    from omicsai.report.dynamics import dynamics_figure
+    from omicsai.report.dynamics import dynamics_figure, weighting_figure
     from omicsai.robust.checkpoint import fingerprint
-    from omicsai.robust.laboratory import PILOT, Condition, experiment
+    from omicsai.robust.laboratory import PILOT, Condition, experiment, method_settings
     from omicsai.robust.outcomes import (
         DYNAMICS,
         RUNS,
@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         save_outcome,
         summary_rows,
     )
+    from omicsai.robust.weighting import WEIGHTING, weighting_table
     from omicsai.tables import write_provenance, write_text
     from omicsai.tables.provenance import package_versions
 
@@ -80,9 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
         run = (method, condition.kind, condition.rate)
         path = arguments.out / "outcomes" / f"{condition.kind}_{condition.rate:g}"
         path /= f"{method}.safetensors"
-        key = fingerprint(
-            {"run": run, "options": vars(laboratory.options)}, laboratory.X, given
-        )
+        settings = method_settings(laboratory, method)
+        key = fingerprint({"run": run, "options": settings}, laboratory.X, given)
         outcome = load_outcome(path, key)
         if outcome is None:
             pilot = outcomes.get((PILOT, *run[1:]))
@@ -104,6 +104,9 @@ def run(arguments: argparse.Namespace) -> None:
     )  # fmt: skip
     SUMMARY.write(found, arguments.out / "summary.tsv")
     write_text(arguments.out / "dynamics.svg", dynamics_figure(table).wide)
+    weighting = weighting_table()
+    WEIGHTING.write(weighting, arguments.out / "weighting.tsv")
+    write_text(arguments.out / "weighting.svg", weighting_figure(weighting).wide)
     inputs = {"split": arguments.split}
     inputs |= {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)}
     inputs |= {f"labels_{i}": p for i, p in enumerate(arguments.labels, 1)}

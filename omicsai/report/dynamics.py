@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from omicsai.report.figures import GREY, NARROW, Drawing, draw
+from omicsai.report.figures import GREY, MODEL, NARROW, WIDE, Drawing, draw
 from omicsai.robust.options import LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["dynamics_figure"]
+__all__ = ["dynamics_figure", "weighting_figure"]
 
 SUBSETS = {  # name, colour and line of each
     "clean": ("right labels fitted", "#0072B2", "-"),
@@ -73,7 +73,10 @@ def dynamics_figure(dynamics: pd.DataFrame) -> Drawing:
             axes.set_xlabel("epoch")
         for axes in panels[:, 0]:
             axes.set_ylabel("share")
-        panels.flat[0].legend(frameon=False, fontsize="x-small", loc="center right")
+        figure.legend(
+            *panels.flat[0].get_legend_handles_labels(), loc="outside lower center",
+            ncols=2 if narrow else 4, frameon=False, fontsize="small",
+        )  # fmt: skip
 
     count = len(conditions)
     return draw(
@@ -81,6 +84,58 @@ def dynamics_figure(dynamics: pd.DataFrame) -> Drawing:
         "Along training: share of right training labels fitted, of wrong ones fitted, of "
         "wrong ones corrected, and accuracy on the test part; thin lines: confidence.",
         plot,
-        wide=(4.2 * len(methods), 0.5 + PANEL * count),
-        narrow=(NARROW, 0.5 + PANEL * count * len(methods)),
+        wide=(4.2 * len(methods), 0.8 + PANEL * count),
+        narrow=(NARROW, 0.9 + PANEL * count * len(methods)),
+    )
+
+
+def weighting_figure(weighting: pd.DataFrame) -> Drawing:
+    """Draw how hard each loss pulls towards the given label, by its probability.
+
+    Parameters
+    ----------
+    weighting
+        The `omicsai.robust.weighting.WEIGHTING` table.
+
+    Returns
+    -------
+    Drawing
+        One small panel for each loss, cross entropy in grey behind it; below zero the
+        given label is overruled.
+    """
+    names = [name for name in LOSSES if name in set(weighting["loss"])]
+    plain = weighting[weighting["loss"] == "cross_entropy"]
+
+    def plot(figure: Figure, narrow: bool) -> None:
+        columns = 2 if narrow else 5
+        rows = -(-len(names) // columns)
+        panels: Any = figure.subplots(
+            rows, columns, sharex=True, sharey=True, squeeze=False
+        )
+        for axes in panels.flat[len(names) :]:
+            axes.set_visible(False)
+        for axes, name in zip(panels.flat, names, strict=False):
+            axes.plot(plain["p"], plain["pull"], color=GREY, lw=1)
+            axes.axhline(0, color=GREY, lw=0.6)
+            mine = weighting[weighting["loss"] == name]
+            shades = ["#9CC9E3", "#3F93C4", "#004C7A"] if name == "proselflc" else [MODEL]
+            trusts = mine["global_trust"].drop_duplicates()
+            for trust, shade in zip(trusts, shades, strict=True):
+                one = mine if pd.isna(trust) else mine[mine["global_trust"] == trust]
+                axes.plot(one["p"], one["pull"], color=shade, label=f"g = {trust:g}")
+            if len(trusts) > 1:
+                axes.legend(frameon=False, fontsize="x-small", handlelength=1)
+            axes.set_title(LOSSES[name], fontsize="small")
+            axes.set_ylim(-2, 4.3)
+        for axes in panels[:, 0]:
+            axes.set_ylabel("pull")
+        for axes in panels[-1]:
+            axes.set_xlabel("p of the label")
+
+    return draw(
+        "weighting",
+        "For each loss, pull towards the given label against its probability p.",
+        plot,
+        wide=(WIDE, 5.4),
+        narrow=(NARROW, 11.0),
     )

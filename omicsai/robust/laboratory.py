@@ -25,17 +25,29 @@ from omicsai.robust.outcomes import Outcome
 from omicsai.robust.pilot import best_times, settle
 from omicsai.robust.train import standardisation
 
-__all__ = ["METHODS", "PILOT", "Condition", "Laboratory", "experiment", "new_laboratory"]
+__all__ = [
+    "METHODS",
+    "PILOT",
+    "Condition",
+    "Laboratory",
+    "experiment",
+    "method_settings",
+    "new_laboratory",
+]
 
 # name: what differs from the options of the benchmark
 METHODS: dict[str, dict[str, Any]] = {
     **{loss: {"loss": loss} for loss in LOSSES},
     "proselflc_2021": {"loss": "proselflc", "temperature": 1.0, "target_gradient": True},
     "proselflc_half": {"loss": "proselflc", "transit": 0.5},
+    "proselflc_steep": {"loss": "proselflc", "exp_base": 16.0},
     "proselflc_memory": {"loss": "proselflc", "target_memory": 0.8},
     "proselflc_adjusted": {"loss": "proselflc", "imbalance": "logits"},
 }
 PILOT: Loss = "cross_entropy"  # its validation losses set the transits
+TRUST_SETTINGS = (
+    "exp_base", "transit", "temperature", "trust", "target_gradient", "target_memory",
+)  # fmt: skip
 KINDS = ("symmetric", "class", "neighbour", "cluster")
 PARTS = ("train", "validation", "test")
 
@@ -187,6 +199,14 @@ def new_laboratory(
         replace(options, loss=PILOT),
     )  # fmt: skip
     return replace(laboratory, options=replace(options, weight_decay=settled.weight_decay))
+
+
+def method_settings(laboratory: Laboratory, method: str) -> dict[str, Any]:
+    """Everything that decides what a method does, to tell whether an outcome is its own."""
+    settings = {**vars(laboratory.options), **METHODS[method]}
+    if settings["loss"] != "proselflc":
+        settings = {k: v for k, v in settings.items() if k not in TRUST_SETTINGS}
+    return settings
 
 
 def experiment(

@@ -103,7 +103,7 @@ class Options:
     keep: Literal["last", "best"] = "last"
     imbalance: Literal["none", "batches", "logits"] = "none"
     unknown: Literal["mask", "pseudo", "random"] = "mask"
-    exp_base: float = 16.0
+    exp_base: float = 8.0
     transit: float | None = None
     temperature: float = 0.5
     trust: TrustMode = "entropy"
