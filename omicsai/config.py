@@ -241,11 +241,27 @@ class TrainOptions(Section):
     epochs: Positive = Field(50, description="passes over the training part")
     batch_size: Positive = Field(64, description="sequences per step")
     learning_rate: float = Field(3e-3, gt=0, description="AdamW step size at the start")
-    weight_decay: float = Field(
-        20.0, ge=0, description="AdamW weight decay, decoupled: times the step size"
+    weight_decay: float | None = Field(
+        None,
+        ge=0,
+        description="AdamW weight decay, decoupled: times the step size; empty: from "
+        "pilot runs",
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="state that becomes the model: last, or best on validation"
+    )
+    imbalance: Literal["none", "batches", "logits"] = Field(
+        "none",
+        description="rare classes: batches draws all classes equally often, logits adds "
+        "the log class frequencies to the logits while training",
+    )
+    unknown: Literal["mask", "pseudo", "random"] = Field(
+        "mask",
+        description="training sequences without a label: left out, given what the model "
+        "knows (proselflc), or a random label (a stress test)",
     )
     exp_base: float = Field(
-        16.0, ge=0, description="ProSelfLC: how sharply trust rises with time (B)"
+        8.0, ge=0, description="ProSelfLC: how sharply trust rises with time (B)"
     )
     transit: float | None = Field(
         None,
@@ -256,8 +272,17 @@ class TrainOptions(Section):
     temperature: float = Field(
         0.5,
         gt=0,
-        lt=1,
+        le=1,
         description="ProSelfLC: sharpening of the model's own labels (T)",
+    )
+    target_gradient: bool = Field(
+        False, description="ProSelfLC: targets carry a gradient (T = 1: form of 2021)"
+    )
+    target_memory: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="ProSelfLC: correct by a running mean of predictions, with this decay",
     )
     trust: Literal["entropy", "max", "global"] = Field(
         "entropy", description="ProSelfLC: how single predictions are trusted"
@@ -278,6 +303,30 @@ class NoiseOptions(Section):
         "hard examples, to the nearest class; of whole clusters",
     )
     rate: float = Field(0.2, ge=0, le=1, description="share of labels made wrong")
+
+
+class NoiseBenchmarkOptions(TrainOptions):
+    """Losses beside each other on planted noise; `members` seeds, `loss` the reference."""
+
+    conditions: list[str] = Field(
+        [
+            "symmetric:0",
+            "symmetric:0.2",
+            "symmetric:0.4",
+            "symmetric:0.6",
+            "class:0.2",
+            "class:0.4",
+        ],
+        min_length=1,
+        description="kinds of noise (those of 'omicsai noise') with their rates",
+    )
+    methods: list[str] = Field(
+        [],
+        description="losses, and the variants proselflc_2021 (live target, T = 1), "
+        "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
+        "proselflc_adjusted; empty for all",
+    )
+    resamples: int = Field(300, ge=100, description="bootstrap samples of whole clusters")
 
 
 class EvaluateOptions(Section):

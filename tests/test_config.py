@@ -84,7 +84,7 @@ def test_an_unknown_key_like_nothing_else_lists_the_known_ones(write):
         ("train:\n  epochs: 0\n", 2, "'train.epochs' = 0: input should be greater than"),
         ("train:\n  epochs: many\n", 2, "'train.epochs' = 'many': input should be a valid"),
         ("train:\n  epochs: 2.5\n", 2, "'train.epochs' = 2.5"),
-        ("train:\n  temperature: 1\n", 2, "'train.temperature' = 1: input should be less"),
+        ("train:\n  temperature: 2\n", 2, "'train.temperature' = 2: input should be less"),
         ("train:\n\n  loss: proself\n", 3, "not one of proselflc, cross_entropy, label"),
         ("train:\n\n  loss: proself\n", 3, "sop. Did you mean 'proselflc'?"),
         ("embed:\n  device: gpu\n", 2, "'embed.device' = 'gpu': not one of auto, cpu,"),

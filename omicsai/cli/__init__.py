@@ -31,6 +31,7 @@ STAGES = (
     "pairing",
     "report",
     "noise",
+    "benchmark",
     "build-profiles",
 )
 
@@ -41,7 +42,7 @@ From FASTA files and labels that may be wrong to a leakage-free split, domains,
 embeddings, a classifier that survives label noise, predictions and a report.
 
 Each command is one stage, 'snakemake --cores 2' runs them all; 'noise' plants wrong
-labels for experiments.
+labels for experiments, 'benchmark noise' compares losses on them.
 'omicsai STAGE --help' shows a stage's options with an example."""
 
 

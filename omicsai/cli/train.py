@@ -15,6 +15,8 @@ EXAMPLE = (
     "--loss proselflc --seed 1 --out model"
 )
 
+CHECKPOINTS = ".unfinished"  # in the model folder, until the model is complete
+
 logger = logging.getLogger(__name__)
 
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train and write the model folder."""
+    import shutil
     from dataclasses import replace
 
     from omicsai.cli.inputs import labels_of, pooled_labels, rows_of
@@ -79,6 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
         split["cluster"].to_numpy(),
         split.get("fold"),
         Options(**options.model_dump(), seed=arguments.seed),
+        checkpoints=arguments.out / CHECKPOINTS,
     )
     classifier = replace(trained.classifier, encoder=encoder)
     save_classifier(classifier, arguments.out)
@@ -107,6 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
         inputs=inputs,
         tools=package_versions("torch", "numpy"),
     )
+    shutil.rmtree(arguments.out / CHECKPOINTS, ignore_errors=True)
     last = trained.history[trained.history["epoch"] == options.epochs]
     accuracy = last.groupby("part")["accuracy"].mean()
     logger.info(

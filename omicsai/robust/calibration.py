@@ -20,6 +20,7 @@ __all__ = [
     "Scaling",
     "adaptive_calibration_error",
     "brier_score",
+    "calibrated_loss",
     "cluster_weights",
     "expected_calibration_error",
     "fit_calibration",
@@ -143,6 +144,26 @@ def fit_calibration(
     return unpack(min(fits, key=lambda fit: fit.fun).x)
 
 
+def calibrated_loss(logits: NDArray, labels: NDArray[np.int64], cluster: NDArray) -> float:
+    """Negative log-likelihood, in nats, at the best temperature; one vote per cluster."""
+    log_p = fit_calibration(logits, labels, cluster).log_probabilities(logits)
+    chosen = log_p[np.arange(len(labels)), labels]
+    return -float(np.average(chosen, weights=cluster_weights(cluster)))
+
+
+def confidence_bins(confidence: NDArray, bins: int) -> NDArray[np.int64]:
+    """Equal-width bin (n,) of each confidence, the last bin closed on the right."""
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
+
+
+def adaptive_bins(confidence: NDArray, bins: int) -> NDArray[np.int64]:
+    """Bin (n,) of each confidence so that bins hold equally many; ties stay together."""
+    _, index, count = np.unique(confidence, return_inverse=True, return_counts=True)
+    middle = np.cumsum(count) - count / 2
+    of_value = (middle / len(confidence) * bins).astype(np.int64)
+    return np.minimum(of_value, bins - 1)[index]
+
+
 def calibration_bins(
     confidence: NDArray,
     correct: NDArray,
@@ -170,7 +191,7 @@ def calibration_bins(
     """
     confidence = np.asarray(confidence, dtype=np.float64)
     weights = np.ones(len(confidence)) if weights is None else weights
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    index = confidence_bins(confidence, bins)
     return (
         np.bincount(index, weights, minlength=bins),
         np.bincount(index, weights * confidence, minlength=bins),
@@ -204,40 +225,30 @@ def expected_calibration_error(
 
 
 def adaptive_calibration_error(
-    confidence: NDArray,
-    correct: NDArray,
-    *,
-    bins: int = 15,
-    weights: NDArray | None = None,
+    confidence: NDArray, correct: NDArray, *, bins: int = 15
 ) -> float:
-    """Calibration error over bins that hold the same weight (Nguyen & O'Connor 2015).
+    """Calibration error over bins that hold equally many (Nguyen & O'Connor 2015).
 
     Equal-width bins leave most examples of a sure classifier in one; these do not.
 
     Parameters
     ----------
-    confidence, correct, bins, weights
+    confidence, correct, bins
         As in `calibration_bins`.
 
     Returns
     -------
     float
-        Between 0 and 1. Equal confidences stay in one bin.
+        Between 0 and 1.
     """
     confidence = np.asarray(confidence, dtype=np.float64)
-    weights = np.ones(len(confidence)) if weights is None else weights
-    values, index = np.unique(confidence, return_inverse=True)
-    mass = np.bincount(index, weights, minlength=len(values))
-    middle = np.cumsum(mass) - mass / 2
-    of_value = np.minimum((middle / mass.sum() * bins).astype(np.int64), bins - 1)
-    gap = weights * (np.asarray(correct, np.float64) - confidence)
-    return float(np.abs(np.bincount(of_value[index], gap)).sum() / mass.sum())
+    gap = np.asarray(correct, np.float64) - confidence
+    sums = np.bincount(adaptive_bins(confidence, bins), gap)
+    return float(np.abs(sums).sum() / len(confidence))
 
 
-def brier_score(
-    probabilities: NDArray, labels: NDArray[np.int64], weights: NDArray | None = None
-) -> float:
-    """Mean squared error Σ_k (p_k - [y = k])² of probabilities (n, C), 0 to 2."""
+def brier_score(probabilities: NDArray, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Squared error Σ_k (p_k - [y = k])² (n,) of probabilities (n, C), each 0 to 2."""
     squared = np.asarray(probabilities, dtype=np.float64).copy()
     squared[np.arange(len(labels)), labels] -= 1
-    return float(np.average((squared**2).sum(axis=1), weights=weights))
+    return (squared**2).sum(axis=1)

@@ -7,15 +7,29 @@ folds train in one pass of batched matrix products.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Head", "head_logits", "new_head"]
+__all__ = [
+    "Forward",
+    "Head",
+    "Parameters",
+    "all_logits",
+    "head_logits",
+    "new_head",
+    "on_vectors",
+]
 
-Head = Literal["linear", "mlp"]
+Head = Literal["linear", "mlp", "light_attention"]
 Parameters = dict[str, Tensor]
+# logits (m, b, C) of rows (m, b), or (b,) shared by all members, at some dropout
+Forward = Callable[[Parameters, Tensor, float], Tensor]
+BLOCK = 4096  # examples at a time, so that memory stays bounded
 
 
 def new_head(
@@ -83,3 +97,20 @@ def head_logits(
         )
         hidden = torch.nn.functional.dropout(hidden, dropout, training=dropout > 0)
     return hidden @ parameters["weight"] + parameters["bias"]
+
+
+def on_vectors(features: Tensor) -> Forward:
+    """Logits as a function of parameters and rows, for `features` (n, d)."""
+
+    def forward(parameters: Parameters, rows: Tensor, dropout: float) -> Tensor:
+        chosen = features.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        return head_logits(parameters, chosen, dropout=dropout)
+
+    return forward
+
+
+def all_logits(forward: Forward, parameters: Parameters, count: int) -> NDArray[np.float32]:
+    """Logits (m, count, C) of the first `count` rows, that is of all, without dropout."""
+    with torch.inference_mode():
+        blocks = torch.arange(count).split(BLOCK)
+        return torch.cat([forward(parameters, rows, 0.0) for rows in blocks], dim=1).numpy()

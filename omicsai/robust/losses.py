@@ -30,6 +30,11 @@ __all__ = [
     "symmetric_cross_entropy",
 ]
 
+CORRECTS_NOTHING = (
+    "temperature 1 with a detached target corrects no label (its gradient is "
+    "(1-ε)(p-q)): use temperature < 1, or target_gradient=True"
+)
+
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross entropy H(q, p) = -Σ q ln p.
@@ -325,7 +330,7 @@ def imae(logits: Tensor, targets: Tensor, *, beta: float = 8.0) -> Tensor:
 def proselflc_target(
     logits: Tensor,
     targets: Tensor,
-    global_trust: float,
+    global_trust: float | Tensor,
     *,
     temperature: float = 0.5,
     trust: TrustMode = "entropy",
@@ -342,7 +347,7 @@ def proselflc_target(
     logits, targets
         (..., C), as in `cross_entropy`.
     global_trust
-        g, from `omicsai.robust.global_trust`.
+        g, from `omicsai.robust.global_trust`; a tensor must broadcast to (..., 1).
     temperature
         T, above 0 and up to 1.
     trust
@@ -401,10 +406,7 @@ def proselflc(
         If T = 1 is combined with a detached target without `allow_reweighting`.
     """
     if temperature == 1 and not target_gradient and not allow_reweighting:
-        raise InputError(
-            "temperature 1 with a detached target corrects no label (its gradient is "
-            "(1-ε)(p-q)): use temperature < 1, or target_gradient=True"
-        )
+        raise InputError(CORRECTS_NOTHING)
     target, _ = proselflc_target(
         logits, targets, global_trust,
         temperature=temperature, trust=trust, target_gradient=target_gradient,

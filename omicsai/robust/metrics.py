@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from omicsai.robust.calibration import (
-    adaptive_calibration_error,
-    brier_score,
-    expected_calibration_error,
-)
+from omicsai.robust.calibration import adaptive_bins, brier_score, confidence_bins
 
-__all__ = ["METRICS", "classification_metrics", "paired_difference"]
+__all__ = ["METRICS", "classification_metrics", "metric_draws", "paired_difference"]
 
+ECE_BINS = 15
 METRICS = ("accuracy", "macro_f1", "mcc", "nll", "brier", "ece", "adaptive_ece")
 
 
@@ -44,32 +42,54 @@ def metric_values(
         (Gorodkin 2004, several classes); ``nll`` in nats; ``brier``; ``ece`` and
         ``adaptive_ece`` with 15 bins.
     """
-    P = np.asarray(probabilities, dtype=np.float64)
     w = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
-    classes = P.shape[1]
-    predicted = P.argmax(axis=1)
-    right = predicted == labels
-    true = np.bincount(labels, w, minlength=classes)
-    called = np.bincount(predicted, w, minlength=classes)
-    hit = np.bincount(labels[right], w[right], minlength=classes)
-    total, correct = w.sum(), hit.sum()
-    present = true + called > 0
-    spread = (total**2 - (called**2).sum()) * (total**2 - (true**2).sum())
+    drawn = metric_draws(probabilities, labels, w[None], recorded)
+    return {name: float(values[0]) for name, values in drawn.items()}
+
+
+def metric_draws(
+    probabilities: NDArray,
+    labels: NDArray[np.int64],
+    weights: NDArray,
+    recorded: NDArray | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Metrics of each row of weights (R, n), by name: (R,), see `metric_values`."""
+    P = np.asarray(probabilities, dtype=np.float64)
     R = P if recorded is None else np.asarray(recorded, dtype=np.float64)
-    rows = np.arange(len(labels))
-    log_p = np.log(np.maximum(R[rows, labels], 1e-300))
-    confidence = R[rows, predicted]
+    predicted = P.argmax(axis=1)
+    confidence = R[np.arange(len(R)), predicted]
+    right = predicted == labels
+    true = _sums(weights, labels, P.shape[1])
+    called = _sums(weights, predicted, P.shape[1])
+    hit = _sums(weights * right, labels, P.shape[1])
+    total, correct = weights.sum(axis=1), hit.sum(axis=1)
+    present = true + called > 0
+    f1 = np.divide(2 * hit, true + called, out=np.zeros_like(hit), where=present)
+    squares = total**2
+    spread = (squares - (called**2).sum(axis=1)) * (squares - (true**2).sum(axis=1))
+    agreement = correct * total - (called * true).sum(axis=1)
+    log_p = np.log(np.maximum(R[np.arange(len(labels)), labels], 1e-300))
+    gaps = [
+        _sums(weights * (right - confidence), bins(confidence, ECE_BINS), ECE_BINS)
+        for bins in (confidence_bins, adaptive_bins)
+    ]
+    root = np.sqrt(np.where(spread > 0, spread, 1))
     return {
-        "accuracy": float(correct / total),
-        "macro_f1": float((2 * hit[present] / (true + called)[present]).mean()),
-        "mcc": float((correct * total - called @ true) / np.sqrt(spread))
-        if spread > 0
-        else 0.0,
-        "nll": float(-(w * log_p).sum() / total),
-        "brier": brier_score(R, labels, w),
-        "ece": expected_calibration_error(confidence, right, weights=w),
-        "adaptive_ece": adaptive_calibration_error(confidence, right, weights=w),
+        "accuracy": correct / total,
+        "macro_f1": f1.sum(axis=1) / present.sum(axis=1),
+        "mcc": np.where(spread > 0, agreement / root, 0.0),
+        "nll": -(weights @ log_p) / total,
+        "brier": weights @ brier_score(R, labels) / total,
+        "ece": np.abs(gaps[0]).sum(axis=1) / total,
+        "adaptive_ece": np.abs(gaps[1]).sum(axis=1) / total,
     }
+
+
+def _sums(weights: NDArray, index: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Sum weights (R, n) by index (n,): (R, size)."""
+    n = len(index)
+    member = csr_array((np.ones(n), (np.arange(n), index)), shape=(n, size))
+    return weights @ member
 
 
 def resampled_weights(
@@ -111,12 +131,9 @@ def classification_metrics(
         For each metric ``value``, ``low`` and ``high``.
     """
     value = metric_values(probabilities, labels, recorded=recorded)
-    drawn = [
-        metric_values(probabilities, labels, w, recorded)
-        for w in resampled_weights(cluster, resamples=resamples, seed=seed)
-        if w.sum() > 0
-    ]
-    return {name: _interval(value[name], [d[name] for d in drawn]) for name in METRICS}
+    weights = resampled_weights(cluster, resamples=resamples, seed=seed)
+    drawn = metric_draws(probabilities, labels, weights, recorded)
+    return {name: _interval(value[name], drawn[name]) for name in METRICS}
 
 
 def paired_difference(
@@ -146,22 +163,15 @@ def paired_difference(
     dict
         For each metric ``value``, ``low`` and ``high`` of the difference.
     """
-    ones = np.ones((1, len(labels)))
-    weights = [*ones, *resampled_weights(cluster, resamples=resamples, seed=seed)]
-    (a, b), *drawn = [
-        (
-            metric_values(probabilities, labels, w, recorded),
-            metric_values(control, labels, w, control_recorded),
-        )
-        for w in weights
-    ]
-    return {
-        name: _interval(a[name] - b[name], [x[name] - y[name] for x, y in drawn])
-        for name in METRICS
-    }
+    weights = resampled_weights(cluster, resamples=resamples, seed=seed)
+    weights = np.vstack([np.ones((1, len(labels))), weights])
+    x = metric_draws(probabilities, labels, weights, recorded)
+    y = metric_draws(control, labels, weights, control_recorded)
+    apart = {name: x[name] - y[name] for name in METRICS}
+    return {name: _interval(float(d[0]), d[1:]) for name, d in apart.items()}
 
 
-def _interval(value: float, drawn: list[float]) -> dict[str, float]:
+def _interval(value: float, drawn: NDArray) -> dict[str, float]:
     low, high = np.percentile(drawn, [2.5, 97.5])
     return {
         "value": round(value, 6),

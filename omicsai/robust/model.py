@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from omicsai.errors import InputError
+from omicsai.robust.attention import on_residues
 from omicsai.robust.calibration import Calibration
 from omicsai.robust.heads import head_logits
 from omicsai.tables import atomic_path, write_json
@@ -22,6 +23,19 @@ __all__ = ["Classifier", "load_classifier", "save_classifier"]
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 HEAD_PREFIX = "head."
+BLOCK = 64  # proteins whose residues are padded together
+
+
+def is_ragged(features: NDArray) -> bool:
+    """Whether features are an object array (n,) of residues (L_i, d), not (n, d)."""
+    return features.dtype == object
+
+
+def mean_features(features: NDArray) -> NDArray:
+    """One vector (n, d) for each example: the mean of its residues where it has some."""
+    if not is_ragged(features):
+        return features
+    return np.stack([protein.mean(axis=0) for protein in features])
 
 
 @dataclass(frozen=True)
@@ -62,27 +76,42 @@ class Classifier:
     encoder: dict[str, str] = field(default_factory=dict)
 
     def standardise(self, features: NDArray) -> NDArray[np.float32]:
-        """Standardise (n, d) features as in training.
+        """Standardise (n, d) features as in training; of residues, their mean is taken.
 
         Raises
         ------
         InputError
             If the number of features differs from training.
         """
-        if features.shape[1] != len(self.mean):
+        pooled = mean_features(features)
+        if pooled.shape[1] != len(self.mean):
             raise InputError(
                 f"the model expects {len(self.mean)} features and was given "
-                f"{features.shape[1]}: embed with the encoder it was trained on "
+                f"{pooled.shape[1]}: embed with the encoder it was trained on "
                 f"({self.encoder.get('encoder', 'unknown')})"
             )
-        return ((features - self.mean) / self.scale).astype(np.float32)
+        return ((pooled - self.mean) / self.scale).astype(np.float32)
 
     def member_logits(self, features: NDArray) -> NDArray[np.float32]:
-        """Logits (members, n, C) of (n, d) raw features."""
-        X = torch.from_numpy(self.standardise(features))
+        """Logits (members, n, C) of raw features.
+
+        Parameters
+        ----------
+        features
+            (n, d); for a light-attention head an object array (n,) of residues (L_i, d).
+        """
+        X = self.standardise(features)
+        held = {name: torch.from_numpy(v) for name, v in self.parameters.items()}
+        if "attention_weight" not in held:
+            with torch.inference_mode():
+                return head_logits(held, torch.from_numpy(X)).numpy()
+        if not is_ragged(features):
+            raise InputError("a light-attention model needs embeddings of each residue")
+        forward = on_residues([(p - self.mean) / self.scale for p in features])
         with torch.inference_mode():
-            held = {name: torch.from_numpy(v) for name, v in self.parameters.items()}
-            return head_logits(held, X).numpy()
+            blocks = torch.arange(len(features)).split(BLOCK)
+            logits = [forward(held, rows, 0.0) for rows in blocks]
+        return torch.cat(logits, dim=1).numpy()
 
     def logits(self, features: NDArray) -> NDArray[np.float32]:
         """Logits (n, C) averaged over members."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from omicsai.errors import InputError
 from omicsai.robust import losses, remembering
 from omicsai.robust.options import LOSSES, Options
+from omicsai.robust.remembering import SMALLEST
 from omicsai.robust.trust import global_trust
 
 __all__ = ["Objective", "ProSelfLC", "new_objective"]
@@ -57,31 +58,63 @@ class Objective:
     def update(self) -> None:
         """Learn from the step, once its gradient is there."""
 
+    def state(self) -> dict[str, Tensor]:
+        """Tensors that a resumed run needs, by name; they change in place."""
+        return {}
+
 
 class ProSelfLC(Objective):
-    """ProSelfLC, whose trust grows with the steps done."""
+    """ProSelfLC, whose trust grows with the steps done.
 
-    def __init__(self, options: Options, total: int) -> None:
-        assert options.transit is not None
-        self.options, self.transit, self.total = options, options.transit, total
+    A row of zeros in `given` is an unknown label: its target is ε p_T, what the model
+    knows weighted by how far it is trusted.
+    """
 
-    def trust(self, time: int) -> float:
-        """Global trust g at a step."""
-        return global_trust(
-            time, self.total, exp_base=self.options.exp_base, transit=self.transit
+    def __init__(
+        self, options: Options, transit: Sequence[float], memory: Tensor, total: int
+    ) -> None:
+        live = options.target_gradient or options.target_memory > 0
+        if options.temperature == 1 and not live:
+            raise InputError(losses.CORRECTS_NOTHING)
+        self.options, self.transit, self.total = options, transit, total
+        self.memory, self.member = memory, torch.arange(len(memory))[:, None]
+
+    def trust(self, time: int) -> Tensor:
+        """Global trust g (m,) of each member at a step."""
+        return torch.tensor(
+            [
+                global_trust(
+                    time, self.total, exp_base=self.options.exp_base, transit=transit
+                )
+                for transit in self.transit
+            ]
         )
 
     def target(self, logits: Tensor, given: Tensor, time: int) -> Tensor:
-        """Corrected targets (..., C) at a step."""
+        """Corrected targets (m, b, C) of the first m members at a step."""
         corrected, _ = losses.proselflc_target(
-            logits, given, self.trust(time),
+            logits, given, self.trust(time)[: len(logits), None, None],
             temperature=self.options.temperature, trust=self.options.trust,
+            target_gradient=self.options.target_gradient,
         )  # fmt: skip
         return corrected
 
     def __call__(self, logits: Tensor, given: Tensor, rows: Tensor, time: int) -> Tensor:
         """Loss of each example at one step, see `Objective`."""
-        return losses.cross_entropy(logits, self.target(logits, given, time))
+        if self.options.target_memory == 0:
+            return losses.cross_entropy(logits, self.target(logits, given, time))
+        # the mean of an example's predictions so far, as logits, stands for the latest
+        decay = self.options.target_memory
+        recent = decay * self.memory[self.member, rows]
+        recent += (1 - decay) * torch.softmax(logits.detach(), dim=-1)
+        self.memory[self.member, rows] = recent
+        mean = recent / recent.sum(dim=-1, keepdim=True)
+        known = mean.clamp_min(SMALLEST).log()
+        return losses.cross_entropy(logits, self.target(known, given, time))
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Objective`."""
+        return {"memory": self.memory} if self.options.target_memory else {}
 
 
 class _EarlyLearning(Objective):
@@ -95,6 +128,9 @@ class _EarlyLearning(Objective):
         recent = remembering.elr_memory(logits, self.memory[self.member, rows])
         self.memory[self.member, rows] = recent
         return remembering.elr(logits, given, recent)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"memory": self.memory}
 
 
 class _OverParametrised(Objective):
@@ -126,20 +162,31 @@ class _OverParametrised(Objective):
             assert batch.grad is not None
             state[self.member, self.rows] = batch.detach() - step * batch.grad
 
+    def state(self) -> dict[str, Tensor]:
+        return {"u": self.u, "v": self.v}
+
 
 def new_objective(
-    options: Options, *, members: int, examples: int, classes: int, total: int
+    options: Options,
+    *,
+    members: int,
+    examples: int,
+    classes: int,
+    total: int,
+    transit: Sequence[float] | None = None,
 ) -> Objective:
     """Objective of one training run.
 
     Parameters
     ----------
     options
-        Its `loss`, and for ProSelfLC the settings of trust; `transit` must be set.
+        Its `loss`, and for ProSelfLC the settings of trust.
     members, examples, classes
         Sizes of the state that some losses keep for each member and example.
     total
         Planned number of steps.
+    transit
+        ProSelfLC's τ of each member; ``options.transit`` for all if None.
 
     Returns
     -------
@@ -148,11 +195,16 @@ def new_objective(
     Raises
     ------
     InputError
-        If there is no loss of that name.
+        If there is no loss of that name, or ProSelfLC is set to correct nothing.
     """
     name = options.loss
     if name == "proselflc":
-        return ProSelfLC(options, total)
+        if transit is None:
+            assert options.transit is not None
+            transit = [options.transit] * members
+        kept = examples if options.target_memory else 0
+        memory = torch.zeros(members, kept, classes)
+        return ProSelfLC(options, transit, memory, total)
     if name == "elr":
         return _EarlyLearning(members, examples, classes)
     if name == "sop":

@@ -63,13 +63,28 @@ class Options:
     members
         Number of independently seeded members; predictions average their logits.
     epochs, batch_size, learning_rate, weight_decay
-        AdamW with a cosine schedule; the last state is kept, never a chosen epoch. The
-        decay is decoupled and large, because embeddings are standardised and have more
-        features than most label tables have rows.
-    exp_base, transit, temperature, trust
-        ProSelfLC's B, τ, T and l. ``transit=None`` sets τ to where the validation loss of
-        a cross-entropy pilot is lowest, because on fixed embeddings memorisation begins
-        long before the published one half.
+        AdamW with a cosine schedule. The decay is decoupled and can be large, because
+        embeddings are standardised and may have more features than a label table has
+        rows; ``weight_decay=None`` chooses it by a pilot run.
+    keep
+        The state that becomes the model: the ``"last"``, or of each member the
+        ``"best"`` on validation. All planned epochs are run either way.
+    imbalance
+        ``"none"``; ``"batches"`` draws every class equally often; ``"logits"`` adds the
+        logarithm of the class frequencies to the logits while training (Menon et al.
+        2021, arXiv 2007.07314).
+    unknown
+        What training examples without a label do: ``"mask"`` leaves them out,
+        ``"pseudo"`` gives them what the model knows, weighted by its trust (ProSelfLC
+        only), ``"random"`` a random class, the published stress test.
+    exp_base, transit, temperature, trust, target_gradient
+        ProSelfLC's B, τ, T, l, and whether the target carries a gradient.
+        ``transit=None`` sets τ to where the validation loss of a cross-entropy pilot is
+        lowest, because on fixed embeddings memorisation begins long before the published
+        one half.
+    target_memory
+        ProSelfLC corrects by the mean of an example's predictions over the epochs, each
+        older one counting this much less; 0 for the latest alone.
     scaling
         ``"each"`` brings every feature to unit variance; ``"common"`` divides all by one
         number, for features whose relative size means something (kernel features).
@@ -87,11 +102,16 @@ class Options:
     epochs: int = 50
     batch_size: int = 64
     learning_rate: float = 3e-3
-    weight_decay: float = 20.0
-    exp_base: float = 16.0
+    weight_decay: float | None = None
+    keep: Literal["last", "best"] = "last"
+    imbalance: Literal["none", "batches", "logits"] = "none"
+    unknown: Literal["mask", "pseudo", "random"] = "mask"
+    exp_base: float = 8.0
     transit: float | None = None
     temperature: float = 0.5
     trust: TrustMode = "entropy"
+    target_gradient: bool = False
+    target_memory: float = 0.0
     scaling: Scaling = "each"
     calibration: CalibrationScaling = "temperature"
     seed: int = 1

@@ -1,49 +1,31 @@
-"""Training an ensemble of heads with plain cross entropy or ProSelfLC."""
+"""Training a calibrated ensemble of heads on embeddings and labels."""
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from omicsai.errors import InputError
-from omicsai.progress import track
+from omicsai.robust.attention import new_light_attention, on_residues
 from omicsai.robust.calibration import fit_calibration
+from omicsai.robust.checkpoint import Checkpoint, fingerprint
 from omicsai.robust.conformal import label_scores
 from omicsai.robust.detection import Detector, fit_detector
-from omicsai.robust.heads import head_logits, new_head
-from omicsai.robust.model import Classifier
+from omicsai.robust.fit import HISTORY, Watched, fit_members
+from omicsai.robust.heads import Parameters, all_logits, new_head, on_vectors
+from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
-from omicsai.robust.objectives import Objective, ProSelfLC, new_objective
 from omicsai.robust.options import Options, Scaling
+from omicsai.robust.pilot import settle
 from omicsai.sequences import split_labels
-from omicsai.tables import Column, Table
 
 __all__ = ["HISTORY", "Trained", "train_classifier"]
-
-logger = logging.getLogger(__name__)
-
-HISTORY = Table(
-    "history",
-    (
-        Column("epoch", "integer", "epochs done"),
-        Column("member", "integer", "member of the ensemble, from 1"),
-        Column("part", "text", "train or validation, against the given labels"),
-        Column("nll", "number", "mean negative log-likelihood, nats"),
-        Column("accuracy", "number", "share of given labels predicted"),
-        Column("confidence", "number", "mean largest probability"),
-        Column("global_trust", "number", "g(t) of ProSelfLC, empty otherwise"),
-        Column("corrected_fraction", "number", "labels that ProSelfLC overrules"),
-    ),
-)
-EARLIEST_TRANSIT, LATEST_TRANSIT = 0.02, 0.5
 
 
 @dataclass(frozen=True)
@@ -77,16 +59,19 @@ def train_classifier(
     cluster: ArrayLike,
     fold: ArrayLike | None = None,
     options: Options | None = None,
+    *,
+    checkpoints: Path | None = None,
 ) -> Trained:
     """Train, calibrate, and cross-fit.
 
     Parameters
     ----------
     features
-        (n, d) float32 embeddings.
+        (n, d) float32 embeddings; for the head ``"light_attention"`` an object array (n,)
+        of per-residue embeddings (L_i, d).
     labels
-        Label of each example; empty where unknown. Examples without a label, or with
-        several (joined by ``;``), are not trained on.
+        Label of each example; empty where unknown, several joined by ``;``. What happens
+        to training examples without exactly one label is said by ``options.unknown``.
     part
         (n,) ``"train"``, ``"validation"`` or anything else. Labels outside the first two
         are not looked at; features of all examples serve as the reference of what is
@@ -98,6 +83,9 @@ def train_classifier(
         folds, training examples get no held-out logits.
     options
         Settings; the defaults of `Options` if None.
+    checkpoints
+        Folder in which unfinished runs are saved now and then, and from which they go on;
+        the caller removes it once the result is safe. None for no saving.
 
     Returns
     -------
@@ -111,7 +99,13 @@ def train_classifier(
         part, or the validation part has no known label of those classes.
     """
     options = options or Options()
-    if not np.isfinite(features).all():
+    ragged = is_ragged(features)
+    if ragged != (options.head == "light_attention"):
+        raise InputError(
+            "the head 'light_attention' is for embeddings of each residue, the others are "
+            "for one vector per sequence"
+        )
+    if not all(np.isfinite(one).all() for one in (features if ragged else [features])):
         raise InputError("features hold NaN or infinity: embed the sequences again")
     given = np.array(labels, dtype=object)
     part, cluster = np.asarray(part), np.asarray(cluster)
@@ -135,27 +129,52 @@ def train_classifier(
     torch.set_num_threads(1)  # sums in one order, so that a rerun gives the same bits
     torch.use_deterministic_algorithms(True)
     mean, scale = standardisation(features[training], options.scaling)
-    X = torch.from_numpy((features - mean) / scale)
+    X = torch.from_numpy(((mean_features(features) - mean) / scale).astype(np.float32))
+    forward = (
+        on_residues([(one - mean) / scale for one in features]) if ragged else on_vectors(X)
+    )
+    learning, code = _with_unknown(training, part == "train", code, len(classes), options)
     Q = torch.zeros(len(code), len(classes))
     Q[code >= 0] = torch.eye(len(classes))[code[code >= 0]]
 
+    def start(members: int) -> Parameters:
+        sizes = (X.shape[1], len(classes), options.hidden, options.seed)
+        if ragged:
+            return new_light_attention(members, *sizes)
+        return new_head(options.head, members, *sizes)
+
+    def checkpoint(name: str) -> Checkpoint | None:
+        if checkpoints is None:
+            return None
+        return Checkpoint(checkpoints / f"{name}.safetensors", key + name)
+
+    key = ""
+    if checkpoints is not None:
+        arrays = (X, *(features if ragged else ()), Q, learning, validation, fold_of)
+        key = fingerprint(vars(options), *arrays)
+    settled = settle(start, forward, Q, learning, validation, cluster, options, checkpoint)
     folds = sorted(set(fold_of[training]) - {0})
-    masks = [training] * options.members + [training & (fold_of != f) for f in folds]
-    options = _resolve_transit(X, Q, masks[: options.members], validation, options)
-    watched = {"train": training, "validation": validation}
-    parameters, history = _fit(X, Q, masks, options, watched)
+    masks = [learning] * options.members + [learning & (fold_of != f) for f in folds]
+    best = options.keep == "best"
+    fitted = fit_members(
+        start(len(masks)), forward, Q, masks, settled,
+        watched={"train": Watched(training, Q), "validation": Watched(validation, Q)},
+        measured=len(masks) if best else options.members,
+        checkpoint=checkpoint("train"),
+    )  # fmt: skip
+    parameters = fitted.best if best else fitted.last
     seeds = {name: value[: options.members] for name, value in parameters.items()}
-    with torch.inference_mode():
-        logits = head_logits(seeds, X).mean(dim=0).numpy()
-        by_fold = head_logits(
-            {name: value[options.members :] for name, value in parameters.items()}, X
-        ).numpy()
+    history = [row for row in fitted.history if row["member"] <= options.members]
+    others = {name: value[options.members :] for name, value in parameters.items()}
+    logits = all_logits(forward, seeds, len(code)).mean(axis=0)
+    by_fold = all_logits(forward, others, len(code)) if folds else None
     held_out = np.full_like(logits, np.nan)
     held_out[validation] = logits[validation]
     for index, f in enumerate(folds):
         mine = training & (fold_of == f)
+        assert by_fold is not None
         held_out[mine] = by_fold[index, mine]
-    judged = (code >= 0) & np.isfinite(held_out[:, 0])
+    judged = (training | validation) & np.isfinite(held_out[:, 0])
     detector = fit_detector(held_out[judged], code[judged])
     calibration = fit_calibration(
         logits[validation],
@@ -175,9 +194,34 @@ def train_classifier(
         label_calibration=label_scores(
             calibration(logits[validation]), code[validation], cluster[validation]
         ),
-        settings=dict(vars(options)),
+        settings={
+            **vars(settled),
+            "best_epochs": fitted.best_epoch[: options.members].tolist(),
+        },
     )
     return Trained(classifier, HISTORY.frame(history), held_out, detector)
+
+
+def _with_unknown(
+    labelled: NDArray[np.bool_],
+    training: NDArray[np.bool_],
+    code: NDArray[np.int64],
+    classes: int,
+    options: Options,
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Examples to learn from, and class indices, -1 for a label to be found out."""
+    if options.unknown == "mask":
+        return labelled, code
+    unknown = training & (code < 0)
+    if options.unknown == "random":
+        drawn = np.random.default_rng(options.seed).integers(classes, size=len(code))
+        return labelled | unknown, np.where(unknown, drawn, code)
+    if options.loss != "proselflc":
+        raise InputError(
+            f"unknown: pseudo is defined for the loss 'proselflc', not '{options.loss}': "
+            "use unknown: mask"
+        )
+    return labelled | unknown, code
 
 
 def _fold_numbers(fold: ArrayLike | None, count: int) -> NDArray[np.int64]:
@@ -189,157 +233,15 @@ def _fold_numbers(fold: ArrayLike | None, count: int) -> NDArray[np.int64]:
 def standardisation(
     features: NDArray, scaling: Scaling = "each"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and scale (d,) of each feature; constant features have scale 1."""
+    """Mean and scale (d,) of each feature; constant features have scale 1.
+
+    Embeddings of residues count each residue.
+    """
+    if is_ragged(features):
+        features = np.concatenate(list(features))
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
     if scaling == "common":
         scale[:] = np.sqrt((scale**2).mean())
     scale[scale < 1e-8] = 1.0
     return mean.astype(np.float32), scale.astype(np.float32)
-
-
-def _resolve_transit(
-    X: Tensor,
-    Q: Tensor,
-    masks: list[NDArray],
-    validation: NDArray,
-    options: Options,
-) -> Options:
-    """Set the transit from the validation loss of a cross-entropy pilot run."""
-    if options.loss != "proselflc" or options.transit is not None:
-        return options
-    pilot = replace(options, loss="cross_entropy")
-    _, history = _fit(X, Q, masks, pilot, {"validation": validation})
-    loss = HISTORY.frame(history).groupby("epoch")["nll"].mean()
-    transit = float(
-        np.clip(loss.idxmin() / options.epochs, EARLIEST_TRANSIT, LATEST_TRANSIT)
-    )
-    logger.info("transit set to %.3g of the training by the pilot run", transit)
-    return replace(options, transit=transit)
-
-
-def _fit(
-    X: Tensor,
-    Q: Tensor,
-    masks: list[NDArray],
-    options: Options,
-    watched: dict[str, NDArray],
-) -> tuple[dict[str, Tensor], list[dict]]:
-    """Train one member per mask; record the seeds' members after every epoch."""
-    torch.manual_seed(options.seed)
-    members = [torch.from_numpy(np.flatnonzero(mask)) for mask in masks]
-    parameters = new_head(
-        options.head, len(members), X.shape[1], Q.shape[1], options.hidden, options.seed
-    )
-    for value in parameters.values():
-        value.requires_grad_(True)
-    decayed = [v for name, v in parameters.items() if name.endswith("weight")]
-    others = [v for name, v in parameters.items() if not name.endswith("weight")]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": options.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=options.learning_rate,
-    )
-    draw = _sampler(members, options)
-    total = options.epochs * draw.steps
-    objective = new_objective(
-        options,
-        members=len(members),
-        examples=len(Q),
-        classes=Q.shape[1],
-        total=total,
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / total, 1)))
-    )
-    history: list[dict] = []
-    time = 0
-    for epoch in track(
-        range(1, options.epochs + 1),
-        total=options.epochs,
-        label=f"train ({options.loss})",
-    ):
-        for batch in draw(epoch):
-            time += 1
-            logits = head_logits(parameters, X[batch], dropout=options.dropout)
-            loss = objective(logits, Q[batch], batch, time).mean(dim=1).sum()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            objective.update()
-            schedule.step()
-        history += _record(X, Q, parameters, epoch, time, objective, options, watched)
-    return {name: value.detach() for name, value in parameters.items()}, history
-
-
-@dataclass(frozen=True)
-class _Sampler:
-    """Shuffled batches for every member; shorter members start over within an epoch."""
-
-    members: list[Tensor]
-    steps: int
-    size: int
-    seed: int
-
-    def __call__(self, epoch: int) -> list[Tensor]:
-        rows = []
-        for number, indices in enumerate(self.members):
-            generator = torch.Generator().manual_seed(
-                (self.seed * 1_000_003 + number) * 100_003 + epoch
-            )
-            shuffled = indices[torch.randperm(len(indices), generator=generator)]
-            repeats = math.ceil(self.steps * self.size / len(indices))
-            rows.append(shuffled.repeat(repeats)[: self.steps * self.size])
-        return list(torch.stack(rows).split(self.size, dim=1))
-
-
-def _sampler(members: list[Tensor], options: Options) -> _Sampler:
-    smallest = min(len(m) for m in members)
-    if smallest == 0:
-        raise InputError("a cross-fitting fold leaves no labelled example to train on")
-    largest = max(len(m) for m in members)
-    size = min(options.batch_size, largest)
-    return _Sampler(members, math.ceil(largest / size), size, options.seed)
-
-
-def _record(
-    X: Tensor,
-    Q: Tensor,
-    parameters: dict[str, Tensor],
-    epoch: int,
-    time: int,
-    objective: Objective,
-    options: Options,
-    watched: dict[str, NDArray],
-) -> list[dict]:
-    """Measure the seeds' members on each watched part, against the given labels."""
-    rows = []
-    seeds = {name: value[: options.members].detach() for name, value in parameters.items()}
-    with torch.inference_mode():
-        for part, mask in watched.items():
-            chosen = torch.from_numpy(np.flatnonzero(mask))
-            logits, given = head_logits(seeds, X[chosen]), Q[chosen]
-            log_p = torch.log_softmax(logits, dim=-1)
-            confidence, predicted = log_p.max(dim=-1)
-            g, overruled = math.nan, torch.full((len(logits),), math.nan)
-            if isinstance(objective, ProSelfLC):
-                g, target = objective.trust(time), objective.target(logits, given, time)
-                overruled = (target.argmax(-1) != given.argmax(-1)).float().mean(dim=1)
-            nll = -(given * log_p).sum(-1).mean(dim=1)
-            correct = (predicted == given.argmax(-1)).float().mean(dim=1)
-            rows += [
-                {
-                    "epoch": epoch,
-                    "member": member + 1,
-                    "part": part,
-                    "nll": float(nll[member]),
-                    "accuracy": float(correct[member]),
-                    "confidence": float(confidence[member].exp().mean()),
-                    "global_trust": g,
-                    "corrected_fraction": float(overruled[member]),
-                }
-                for member in range(len(logits))
-            ]
-    return rows

@@ -1,4 +1,4 @@
-"""Labelled proteins of the shared data, for benchmarks: sequences, labels, clusters, folds."""
+"""Labelled proteins of the shared data, for benchmarks: labels, clusters, folds."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def main() -> None:
             logits = trained.held_out_logits
             settings = trained.classifier.settings
             ours = code != corrected_labels(
-                logits / trained.classifier.temperature, code,
+                trained.classifier.calibration.log_probabilities(logits), code,
                 temperature=settings["temperature"], trust=settings["trust"],
             )  # fmt: skip
             P = trained.classifier.calibrated(logits)
