@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omicsai.robust import Options, corrected_labels, train_classifier
+from omicsai.robust import Options, train_classifier
 from omicsai.trna import cluster_distances, core_weights, distances, position_information
 from omicsai.trna.features import (
     choose_landmarks,
@@ -59,11 +59,7 @@ def main() -> None:
             classes = trained.classifier.classes
             code = np.array([classes.index(g) for g in given])
             logits = trained.held_out_logits
-            settings = trained.classifier.settings
-            ours = code != corrected_labels(
-                trained.classifier.calibration.log_probabilities(logits), code,
-                temperature=settings["temperature"], trust=settings["trust"],
-            )  # fmt: skip
+            ours = trained.detector.judge(logits, code).flagged
             P = trained.classifier.calibrated(logits)
             line = f"{share:.0%} seed {seed} n={len(code)} planted {wrong.sum()}: "
             line += f"ours {scores(ours, wrong)}"
