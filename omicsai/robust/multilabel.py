@@ -38,9 +38,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, known: Tensor) -> Tens
     return _masked(loss, known)
 
 
-def focal(
-    logits: Tensor, targets: Tensor, known: Tensor, *, gamma: float = 2.0
-) -> Tensor:
+def focal(logits: Tensor, targets: Tensor, known: Tensor, *, gamma: float = 2.0) -> Tensor:
     """Focal loss -(1 - p_t)^γ ln p_t (Lin et al. 2017, arXiv 1708.02002, eq. 4).
 
     p_t is the probability of the given target: p of a positive, 1 - p of a negative.
