@@ -133,6 +133,6 @@ def _children_first(parents: Sequence[Sequence[int]]) -> list[int]:
     return ready
 
 
-def join_called(called: NDArray[np.bool_], classes: Sequence[str]) -> list[str]:
+def join_called(called: NDArray[np.bool_], classes: list[str]) -> list[str]:
     """One cell of labels for each row of decisions (n, C)."""
     return [";".join(classes[c] for c in np.flatnonzero(row)) for row in called]

@@ -38,7 +38,7 @@ class Hierarchy:
     roots: frozenset[str] = frozenset()
 
     def name(self, label: str) -> str:
-        """Current name of a label."""
+        """Give a label's current name."""
         return self.aliases.get(label, label)
 
     def parents(self, label: str) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class Hierarchy:
         return found
 
     def description(self) -> dict[str, Any]:
-        """What `from_description` makes the same hierarchy of, for JSON."""
+        """Describe the hierarchy for JSON, see `from_description`."""
         return {
             "kind": "terms" if self.above else "flat",
             "above": {term: list(parents) for term, parents in sorted(self.above.items())},
@@ -111,7 +111,7 @@ class EnzymeHierarchy(Hierarchy):
         return ".".join(levels).lower()
 
     def parents(self, label: str) -> tuple[str, ...]:
-        """The number with one level less."""
+        """Take one level off."""
         levels = label.split(".")
         known = levels.index("-") if "-" in levels else LEVELS
         if known < 2:
@@ -182,20 +182,20 @@ def read_obo(path: Path | str) -> Hierarchy:
             if kind in PARENTAL:
                 parents.append(other.split()[0])
         terms[term] = tuple(dict.fromkeys(parents))
-        aliases |= {other: term for other in tags.get("alt_id", [])}
+        aliases |= dict.fromkeys(tags.get("alt_id", []), term)
     if not terms:
         raise InputError(f"{path} has no [Term]: is it an ontology in OBO format?")
     foreign = sorted({p for above in terms.values() for p in above} - terms.keys())
     if foreign:
         raise InputError(
-            f"{path}: the parent '{foreign[0]}' is not in the file ({len(foreign)} missing): "
-            "take the whole ontology, such as go-basic.obo"
+            f"{path}: the parent '{foreign[0]}' is not in the file, one of "
+            f"{len(foreign)}: take the whole ontology, such as go-basic.obo"
         )
     for term in terms:
         if term in _closure(terms, term):
             raise InputError(
-                f"{path}: '{term}' is its own ancestor: take a file without cycles, such as "
-                "go-basic.obo"
+                f"{path}: '{term}' is its own ancestor: take a file without cycles, "
+                "such as go-basic.obo"
             )
     current = {
         old: new for old, new in aliases.items() if new in terms and old not in terms

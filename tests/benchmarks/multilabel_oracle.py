@@ -55,8 +55,8 @@ def main(folder: Path) -> None:
         s = smin(scores, truth.truth, bits, thresholds=rounded)
         ours = smin(scores, truth.truth, bits, thresholds=exact)
         print(
-            f"pred_{number}: Fmax {f[0]:.6f} at {tau[0]:.2f} (published {published_fmax:.6f}); "
-            f"Smin {s[0]:.6f} (published {published_smin:.6f}), {ours[0]:.6f} on an exact grid"
+            f"pred_{number}: Fmax {f[0]:.6f} ({published_fmax:.6f}) at {tau[0]:.2f}; "
+            f"Smin {s[0]:.6f} ({published_smin:.6f}), {ours[0]:.6f} on an exact grid"
         )
         assert abs(f[0] - published_fmax) < 1e-6
         assert abs(s[0] - published_smin) < 1e-6
