@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ class LabelMatrix:
     truth: NDArray[np.bool_]
     known: NDArray[np.bool_]
     parents: list[list[int]]
+
+    def rows(self, chosen: NDArray) -> LabelMatrix:
+        """Take some of the examples."""
+        return replace(self, truth=self.truth[chosen], known=self.known[chosen])
 
 
 def label_matrix(

@@ -23,7 +23,7 @@ from omicsai.robust.label_matrix import LabelMatrix, label_matrix
 from omicsai.robust.multilabel_metrics import best_thresholds, information_accretion
 from omicsai.robust.multilabel_model import MultiLabelClassifier, fit_label_calibration
 from omicsai.robust.novelty import novelty_calibration
-from omicsai.robust.train import EARLIEST_TRANSIT, LATEST_TRANSIT, standardisation
+from omicsai.robust.train import standardisation
 from omicsai.robust.trust import global_trust
 from omicsai.sequences.hierarchy import Hierarchy
 from omicsai.tables import Column, Table
@@ -51,6 +51,8 @@ MULTILABEL_LOSSES: dict[str, str] = {
     "proselflc": "ProSelfLC",
 }
 assert set(MULTILABEL_LOSSES) == set(get_args(MultiLabelLoss))
+EARLIEST_TRANSIT, LATEST_TRANSIT = 0.02, 0.5
+DECAYS = (2.0, 8.0, 32.0)  # tried by the pilot runs
 
 MULTILABEL_HISTORY = Table(
     "history",
@@ -79,9 +81,11 @@ class MultiLabelOptions:
     loss
         Name of a loss, see `MULTILABEL_LOSSES`.
     head, hidden, dropout, members, epochs, batch_size, learning_rate, weight_decay, seed
-        As in `omicsai.robust.Options`.
+        As in `omicsai.robust.Options`. ``weight_decay=None`` takes, of `DECAYS`, the one
+        whose pilot run with masked BCE ends with the lowest validation loss.
     exp_base, transit, temperature
-        ProSelfLC's B, τ and T; ``transit=None`` finds τ by a pilot run with masked BCE.
+        ProSelfLC's B, τ and T; ``transit=None`` sets τ to where the validation loss of the
+        pilot run is lowest.
     missing
         ProSelfLC trusts annotated labels, because labels are missing and not wrong.
     annotated
@@ -97,7 +101,7 @@ class MultiLabelOptions:
     epochs: int = 50
     batch_size: int = 64
     learning_rate: float = 3e-3
-    weight_decay: float = 20.0
+    weight_decay: float | None = None
     exp_base: float = 16.0
     transit: float | None = None
     temperature: float = 0.5
@@ -162,9 +166,9 @@ def train_multilabel(
     Raises
     ------
     InputError
-        If features are not finite, no label of the training part tells examples apart,
-        the validation part has no label of the model, or a cross-fitting fold holds
-        every training example.
+        If features are not finite, fewer than two labels of the training part tell
+        examples apart, the validation part has no label of the model, or a cross-fitting
+        fold holds every training example.
     """
     options = options or MultiLabelOptions()
     if not np.isfinite(features).all():
@@ -197,7 +201,7 @@ def train_multilabel(
     masks = [training] * options.members + [training & (number != f) for f in folds]
     if not all(mask.any() for mask in masks):
         raise InputError("a cross-fitting fold leaves no labelled example to train on")
-    options = _resolve_transit(X, Y, K, masks[: options.members], validation, options)
+    options = _with_pilots(X, Y, K, masks[: options.members], validation, options)
     watched = {"train": training, "validation": validation}
     parameters, history = _fit(X, Y, K, masks, options, watched)
     seeds = {name: value[: options.members] for name, value in parameters.items()}
@@ -250,11 +254,11 @@ def _learnable(
     positive = seen.truth.sum(axis=0)
     kept = (positive > 0) & (positive < seen.known.sum(axis=0))
     left_out = [name for name, k in zip(seen.classes, kept, strict=True) if not k]
-    if not kept.any():
+    if kept.sum() < 2:
         raise InputError(
-            "no label of the training part tells sequences apart "
-            f"({', '.join(left_out[:5]) or 'all labels unknown'}): a label is learned from "
-            "sequences that have it and labelled sequences that lack it"
+            f"{int(kept.sum())} labels of the training part tell sequences apart "
+            f"({', '.join(seen.classes[:5]) or 'all labels unknown'}): a label is learned "
+            "from sequences that have it and labelled ones that lack it, and two are needed"
         )
     if left_out:
         logger.warning(
@@ -265,7 +269,7 @@ def _learnable(
     return label_matrix(cells, hierarchy, names)
 
 
-def _resolve_transit(
+def _with_pilots(
     X: Tensor,
     Y: Tensor,
     K: Tensor,
@@ -273,17 +277,25 @@ def _resolve_transit(
     validation: NDArray,
     options: MultiLabelOptions,
 ) -> MultiLabelOptions:
-    """Set the transit from the validation loss of a pilot run with masked BCE."""
-    if options.loss != "proselflc" or options.transit is not None:
+    """Fill in the decay and ProSelfLC's transit from pilot runs with masked BCE."""
+    open_transit = options.loss == "proselflc" and options.transit is None
+    if options.weight_decay is not None and not open_transit:
         return options
-    pilot = replace(options, loss="bce")
-    _, history = _fit(X, Y, K, masks, pilot, {"validation": validation})
-    loss = MULTILABEL_HISTORY.frame(history).groupby("epoch")["nll"].mean()
-    transit = float(
-        np.clip(loss.idxmin() / options.epochs, EARLIEST_TRANSIT, LATEST_TRANSIT)
-    )
-    logger.info("transit set to %.3g of the training by the pilot run", transit)
-    return replace(options, transit=transit)
+    losses_by_epoch = {}
+    for decay in DECAYS if options.weight_decay is None else [options.weight_decay]:
+        pilot = replace(options, loss="bce", weight_decay=decay)
+        _, history = _fit(X, Y, K, masks, pilot, {"validation": validation})
+        nll = MULTILABEL_HISTORY.frame(history).groupby("epoch")["nll"].mean()
+        losses_by_epoch[decay] = nll
+    decay = min(losses_by_epoch, key=lambda tried: losses_by_epoch[tried].iloc[-1])
+    logger.info("weight decay %g", decay)
+    options = replace(options, weight_decay=decay)
+    if open_transit:
+        share = losses_by_epoch[decay].idxmin() / options.epochs
+        transit = float(np.clip(share, EARLIEST_TRANSIT, LATEST_TRANSIT))
+        logger.info("transit set to %.3g of the training by the pilot run", transit)
+        options = replace(options, transit=transit)
+    return options
 
 
 def _fit(
@@ -308,9 +320,10 @@ def _fit(
         value.requires_grad_(True)
     decayed = [v for name, v in parameters.items() if name.endswith("weight")]
     others = [v for name, v in parameters.items() if not name.endswith("weight")]
+    decay = options.weight_decay or 0.0
     optimiser = torch.optim.AdamW(
         [
-            {"params": decayed, "weight_decay": options.weight_decay},
+            {"params": decayed, "weight_decay": decay},
             {"params": others, "weight_decay": 0.0},
         ],
         lr=options.learning_rate,
