@@ -78,6 +78,7 @@ def load(folder: Path, encoder_name: str) -> tuple[pd.DataFrame, np.ndarray, Hie
     if not (folder / "split/split.tsv").is_file():
         command = [sys.executable, "-m", "omicsai", "split", str(fasta), "--compare"]
         command += ["false", "--identity", "0.3", "--out", str(folder / "split")]
+        command += ["--exhaustive-up-to", "1000", "--audit-queries", "500"]
         subprocess.run(command, check=True)
     split = pd.read_csv(folder / "split/split.tsv", sep="\t", dtype=str)
     table = table.merge(split, left_on="uniprot", right_on="id")
