@@ -611,6 +611,21 @@ def test_every_loss_trains_every_head(made, loss, head):
         assert 0.02 <= found.classifier.settings["transit"] <= 0.5
 
 
+def test_the_model_can_learn_from_its_own_view_of_unknown_entries(made):
+    cells = np.array(made.cells, dtype=object)
+    cells[(made.cluster % 2 == 0) & (made.part == "train")] = "1.-.-.-"
+    options = replace(QUICK, loss="proselflc", transit=0.3)
+    found = [
+        trained_on(made, cells, replace(options, unknown=how), hierarchy=EnzymeHierarchy())
+        for how in ("mask", "pseudo")
+    ]
+    masked, pseudo = (
+        one.held_out_logits[(made.part == "validation") & (cells != "")] for one in found
+    )
+    assert np.isfinite(pseudo).all()
+    assert (masked != pseudo).any()
+
+
 def test_pilot_runs_choose_the_decay_and_are_recorded(made):
     found = trained_on(made, options=replace(QUICK, weight_decay=None, epochs=5))
     assert found.classifier.settings["weight_decay"] in DECAYS
@@ -657,6 +672,7 @@ def test_planted_missing_and_wrong_labels_are_found(made):
         ({"X": np.full((320, 12), np.nan, np.float32)}, "NaN or infinity"),
         ({"fold": np.ones(320)}, "a cross-fitting fold leaves no labelled example"),
         ({"options": replace(QUICK, annotated=0.0)}, "annotated is a share above 0"),
+        ({"options": replace(QUICK, unknown="pseudo")}, "unknown labels are mask with"),
     ],
 )
 def test_bad_input_is_refused_with_a_reason(made, change, message):

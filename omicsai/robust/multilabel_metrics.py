@@ -17,10 +17,10 @@ __all__ = [
     "best_thresholds",
     "fmax",
     "information_accretion",
+    "label_metrics",
     "macro_average_precision",
     "macro_mcc",
     "micro_average_precision",
-    "multilabel_metrics",
     "smin",
 ]
 
@@ -274,7 +274,7 @@ def best_thresholds(
     return threshold, found
 
 
-def multilabel_metrics(
+def label_metrics(
     probabilities: NDArray,
     truth: NDArray,
     known: NDArray,

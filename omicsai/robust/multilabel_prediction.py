@@ -14,8 +14,8 @@ from omicsai.robust.evaluation import CALIBRATION, RELIABILITY_BINS
 from omicsai.robust.label_matrix import LabelMatrix, join_called
 from omicsai.robust.multilabel_metrics import (
     MULTILABEL_METRICS,
+    label_metrics,
     macro_mcc,
-    multilabel_metrics,
 )
 from omicsai.robust.multilabel_model import MultiLabelClassifier
 from omicsai.robust.prediction import predict
@@ -173,7 +173,7 @@ def evaluate_labels(
     for name, model in models.items():
         P = model.calibrated(model.logits(features))
         called = model.called(P)
-        found = multilabel_metrics(
+        found = label_metrics(
             P,
             labels.truth,
             labels.known,

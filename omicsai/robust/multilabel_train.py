@@ -91,6 +91,9 @@ class MultiLabelOptions:
     annotated
         nnPU: share of the true labels that are annotated; the prior of a label is its
         frequency divided by this.
+    unknown
+        ``"mask"`` leaves unknown entries out of the loss; ``"pseudo"`` learns what the
+        model itself makes of them, weighted by its trust (ProSelfLC only).
     """
 
     loss: MultiLabelLoss = "bce"
@@ -107,6 +110,7 @@ class MultiLabelOptions:
     temperature: float = 0.5
     missing: bool = True
     annotated: float = 0.7
+    unknown: str = "mask"
     seed: int = 1
 
 
@@ -175,6 +179,12 @@ def train_multilabel(
         raise InputError("features hold NaN or infinity: embed the sequences again")
     if not 0 < options.annotated <= 1:
         raise InputError(f"annotated is a share above 0, not {options.annotated}")
+    allowed = ("mask", "pseudo") if options.loss == "proselflc" else ("mask",)
+    if options.unknown not in allowed:
+        raise InputError(
+            f"unknown labels are {' or '.join(allowed)} with several labels and the loss "
+            f"{options.loss}, not '{options.unknown}'"
+        )
     part, cluster = np.asarray(part), np.asarray(cluster)
     used = np.isin(part, ["train", "validation"])
     cells = [cell if u else "" for cell, u in zip(labels, used, strict=True)]
@@ -402,6 +412,7 @@ def _loss(
             trust,
             temperature=options.temperature,
             missing=options.missing,
+            pseudo=options.unknown == "pseudo",
         )
     elif options.loss == "splc":
         entries = losses.splc(logits, targets, known, correct=epoch > 1)
