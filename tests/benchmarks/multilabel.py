@@ -29,12 +29,12 @@ import pandas as pd
 
 from omicsai.embedding import EmbeddingStore, embed_sequences, load_encoder
 from omicsai.homology.mmseqs import run_mmseqs
+from omicsai.robust import multilabel_train
 from omicsai.robust.label_matrix import label_matrix, propagate
 from omicsai.robust.metrics import resampled_weights
 from omicsai.robust.multilabel_metrics import (
     fmax,
     information_accretion,
-    macro_average_precision,
     micro_average_precision,
     smin,
 )
@@ -52,7 +52,7 @@ LEAST_POSITIVES = 10  # annotated training proteins of a label
 RATES = (0.0, 0.3, 0.6)
 SEEDS = (1, 2, 3, 4, 5)
 RESAMPLES = 200
-METRICS = ("fmax", "micro_aupr", "macro_aupr", "smin")
+METRICS = ("fmax", "micro_aupr", "smin")
 # chosen by --tune: best mean of micro-AUPR on validation labels hidden alike, seed 0
 SETTINGS: dict[str, dict[str, Any]] = {}
 GRID = {"weight_decay": (4.0, 16.0)}
@@ -122,7 +122,6 @@ def evaluate(
     return {
         "fmax": fmax(P, Y, K, weights=W)[0].tolist(),
         "micro_aupr": micro_average_precision(P, Y, K, weights=W).tolist(),
-        "macro_aupr": macro_average_precision(P, Y, K, weights=W).tolist(),
         "smin": smin(P, Y, accretion, K, weights=W).tolist(),
     }
 
@@ -166,6 +165,8 @@ class Experiment:
         cells = np.array(hide(self.table, self.tree, rate, seed), dtype=object)
         options = MultiLabelOptions(loss=loss, seed=seed, **COMMON, **settings)
         used = self.part != "test"
+        # how unlike known ones a protein is costs most of the time and is not asked here
+        multilabel_train.novelty_calibration = lambda *_: np.zeros(0)
         trained = train_multilabel(
             self.features[used], list(cells[used]), self.part[used], self.cluster[used],
             None, options, self.tree,
