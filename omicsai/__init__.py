@@ -36,6 +36,10 @@ _HOME = {
     "train_classifier": "omicsai.robust",
     "load_classifier": "omicsai.robust",
     "save_classifier": "omicsai.robust",
+    "MultiLabelOptions": "omicsai.robust",
+    "train_multilabel": "omicsai.robust",
+    "load_multilabel": "omicsai.robust",
+    "save_multilabel": "omicsai.robust",
     "simulate": "omicsai.simulate",
 }
 

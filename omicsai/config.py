@@ -49,6 +49,11 @@ Loss = Literal[
 ]
 
 
+MultiLabelLoss = Literal["bce", "focal", "asl", "hill", "splc", "nnpu", "proselflc"]
+# fields of `TrainOptions` that only a model of several labels has
+MULTILABEL_ONLY = {"task", "multilabel_loss", "hierarchy", "annotated"}
+
+
 class Section(BaseModel):
     """A group of options; unknown keys are refused."""
 
@@ -291,6 +296,20 @@ class TrainOptions(Section):
         "temperature",
         description="probabilities from scores by one number, or by a scale and a bias "
         "for each class (needs many sequences of each in the validation part)",
+    )
+    task: Literal["single", "multi"] = Field(
+        "single",
+        description="multi: sequences may have several labels (joined by ;), each with a "
+        "probability of its own",
+    )
+    multilabel_loss: MultiLabelLoss = Field("bce", description="multi: loss of the model")
+    hierarchy: str | None = Field(
+        None,
+        description="multi: what labels imply: 'ec' for EC numbers, or an ontology (.obo)",
+    )
+    annotated: Fraction = Field(
+        0.7,
+        description="multi: share of the true labels that are annotated, as nnpu assumes",
     )
 
 

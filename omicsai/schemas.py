@@ -39,6 +39,13 @@ def _tables() -> dict[str, Table]:
     )
     from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
+    from omicsai.robust.multilabel_mislabels import MULTILABEL_SUSPECTS
+    from omicsai.robust.multilabel_prediction import (
+        LABEL_COUNTS,
+        MULTILABEL_PREDICTIONS,
+        MULTILABEL_TESTED,
+    )
+    from omicsai.robust.multilabel_train import MULTILABEL_HISTORY
     from omicsai.robust.noise import NOISY
     from omicsai.robust.prediction import PREDICTIONS
     from omicsai.robust.train import HISTORY
@@ -105,6 +112,11 @@ def _tables() -> dict[str, Table]:
         "evaluation/tested.tsv": TESTED,
         "evaluation/calibration.tsv": CALIBRATION,
         "evaluation/confusion.tsv": CONFUSION,
+        "model/history.tsv, of several labels": MULTILABEL_HISTORY,
+        "model/suspected_mislabels.tsv, of several labels": MULTILABEL_SUSPECTS,
+        "evaluation/tested.tsv, of several labels": MULTILABEL_TESTED,
+        "evaluation/confusion.tsv, of several labels": LABEL_COUNTS,
+        "batches/{batch}/predictions.tsv, of several labels": MULTILABEL_PREDICTIONS,
         "noisy.tsv (omicsai noise)": NOISY,
         "example/known.labels.tsv": LABELS,
         "example/truth.tsv": TRUTH,

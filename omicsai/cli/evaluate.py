@@ -50,16 +50,27 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate and write."""
     import numpy as np
 
-    from omicsai.cli.inputs import labels_of, pooled_labels, require_encoder
+    from omicsai.cli.inputs import (
+        labels_of,
+        pooled_labels,
+        require_encoder,
+        seen_in_training,
+    )
     from omicsai.embedding import read_embeddings
     from omicsai.errors import InputError
     from omicsai.robust import load_classifier
     from omicsai.robust.detection import load_detector
     from omicsai.robust.evaluation import CALIBRATION, CONFUSION, TESTED, evaluate
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS, suspected_mislabels
+    from omicsai.robust.multilabel_model import is_multilabel
     from omicsai.tables import write_json, write_provenance
 
     options = section_of(arguments, EvaluateOptions)
+    if is_multilabel(arguments.model):
+        from omicsai.cli import multilabel
+
+        multilabel.evaluate(arguments, options)
+        return
     classifier = load_classifier(arguments.model)
     examples = EXAMPLES.read(arguments.model / "examples.tsv").set_index("id")
     ids, vectors, encoder = read_embeddings(*arguments.embeddings)
@@ -67,18 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     labels = np.array(
         labels_of(ids, pooled_labels(arguments.labels, arguments.label_column)), object
     )
-    known = examples.reindex(ids)
-    seen = known["part"].isin(["train", "validation", "removed"]).to_numpy()
-    trained = examples["part"].isin(["train", "validation", "removed"]).to_numpy()
-    vectors_seen = {row.tobytes() for row in classifier.reference[trained]}
-    standard = classifier.standardise(vectors)
-    copies = np.array([row.tobytes() in vectors_seen for row in standard]) & ~seen
-    if copies.any():
-        logger.warning(
-            "%d sequences equal a training sequence under another id and are left out",
-            int(copies.sum()),
-        )
-    seen = seen | copies
+    seen, copies, part, clusters = seen_in_training(classifier, examples, ids, vectors)
     usable = np.isin(labels, classifier.classes)
     foreign = sorted(set(labels[~seen & ~usable]) - {""})
     if foreign:
@@ -99,9 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
         int(chosen.sum()), int((~chosen).sum()),
     )  # fmt: skip
     where = np.flatnonzero(chosen)
-    cluster = known["cluster"].to_numpy(dtype=object)[where]
-    own = np.array([ids[i] for i in where], dtype=object)
-    cluster = np.where(known["cluster"].isna().to_numpy()[where], own, cluster)
+    own, cluster = np.array(ids, dtype=object)[where], clusters[where]
     code = np.array([classifier.classes.index(label) for label in labels[where]])
     control = load_classifier(arguments.control) if arguments.control else None
     if control is not None and control.classes != classifier.classes:
@@ -122,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
     frame = EXAMPLES.frame(
         {
             "id": own,
-            "part": known["part"].fillna("new").to_numpy()[where],
+            "part": part[where],
             "cluster": cluster,
             "label": labels[where],
         }

@@ -13,9 +13,19 @@ from omicsai.sequences import Sequence as Record
 from omicsai.sequences.labels import label_key
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
     from omicsai.robust import Classifier
 
-__all__ = ["column_of", "labels_of", "pooled_labels", "pooled_sequences", "require_encoder"]
+__all__ = [
+    "column_of",
+    "labels_of",
+    "pooled_labels",
+    "pooled_sequences",
+    "require_encoder",
+    "seen_in_training",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -93,3 +103,49 @@ def rows_of(
     if missing:
         raise InputError(f"{len(missing)} {problem}, for example '{missing[0]}': {remedy}")
     return [row[key] for key in ids]
+
+
+def seen_in_training(
+    classifier: Classifier, examples: pd.DataFrame, ids: Sequence[str], vectors: NDArray
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Tell which sequences a model has seen, also as copies under another id.
+
+    Parameters
+    ----------
+    classifier
+        The model.
+    examples
+        Its examples.tsv, indexed by id.
+    ids, vectors
+        Ids and raw embeddings (n, d) of the sequences.
+
+    Returns
+    -------
+    seen, copies : (n,) bool
+        Sequences not to evaluate on, and those of them that are copies.
+    part, cluster : (n,) object
+        Part of the split, ``new`` outside it; cluster, the own id outside it.
+    """
+    import numpy as np
+
+    used = ["train", "validation", "removed"]
+    known = examples.reindex(ids)
+    by_id = known["part"].isin(used).to_numpy()
+    trained = examples["part"].isin(used).to_numpy()
+    vectors_seen = {row.tobytes() for row in classifier.reference[trained]}
+    standard = classifier.standardise(vectors)
+    copies = np.array([row.tobytes() in vectors_seen for row in standard]) & ~by_id
+    if copies.any():
+        logger.warning(
+            "%d sequences equal a training sequence under another id and are left out",
+            int(copies.sum()),
+        )
+    part = known["part"].fillna("new").to_numpy(dtype=object)
+    cluster = known["cluster"].to_numpy(dtype=object)
+    own = np.array(ids, dtype=object)
+    return (
+        by_id | copies,
+        copies,
+        part,
+        np.where(known["cluster"].isna().to_numpy(), own, cluster),
+    )

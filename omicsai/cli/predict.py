@@ -33,10 +33,16 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.embedding import read_embeddings
     from omicsai.robust import load_classifier
     from omicsai.robust.mislabels import EXAMPLES
+    from omicsai.robust.multilabel_model import is_multilabel
     from omicsai.robust.prediction import PREDICTIONS, predict
     from omicsai.tables import write_provenance
 
     options = section_of(arguments, PredictOptions)
+    if is_multilabel(arguments.model):
+        from omicsai.cli import multilabel
+
+        multilabel.predict(arguments, options)
+        return
     classifier = load_classifier(arguments.model)
     examples = EXAMPLES.read(arguments.model / "examples.tsv")
     ids, vectors, encoder = read_embeddings(*arguments.embeddings)

@@ -47,10 +47,16 @@ def run(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from omicsai.report import read_story, render_page
+    from omicsai.report.multilabel import multilabel_page
     from omicsai.report.trna import read_trna_batches
+    from omicsai.robust.multilabel_model import is_multilabel
     from omicsai.tables import write_text
 
     options = section_of(arguments, ReportOptions)
+    if is_multilabel(arguments.results / "model"):
+        page = multilabel_page(arguments.results, arguments.batches, title=options.title)
+        write_text(arguments.out, page)
+        return
     story = read_story(arguments.results, arguments.batches, arguments.truth)
     story = replace(
         story,

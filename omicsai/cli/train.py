@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from omicsai.cli.options import add_section, add_seed, section_of
-from omicsai.config import TrainOptions
+from omicsai.config import MULTILABEL_ONLY, TrainOptions
 
 HELP = "train a calibrated classifier that survives wrong labels, and name suspects"
 EXAMPLE = (
@@ -67,10 +67,17 @@ def run(arguments: argparse.Namespace) -> None:
     labels = labels_of(
         list(split["id"]), pooled_labels(arguments.labels, arguments.label_column)
     )
+    if options.task == "multi":
+        from omicsai.cli import multilabel
+
+        multilabel.train(arguments, options, split, labels, vectors[rows], encoder)
+        return
     several = sum(len(split_labels(label)) > 1 for label in labels)
     if several:
         logger.warning(
-            "%d sequences have several labels and are left out of training", several
+            "%d sequences have several labels and are left out of training "
+            "(train.task: multi, --task multi, learns them)",
+            several,
         )
     single = [label if len(split_labels(label)) == 1 else "" for label in labels]
     features = vectors[rows]
@@ -81,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         part,
         split["cluster"].to_numpy(),
         split.get("fold"),
-        Options(**options.model_dump(), seed=arguments.seed),
+        Options(**options.model_dump(exclude=MULTILABEL_ONLY), seed=arguments.seed),
         checkpoints=arguments.out / CHECKPOINTS,
     )
     classifier = replace(trained.classifier, encoder=encoder)

@@ -61,22 +61,31 @@ def render_page(story: Story, *, title: str, trna: Sequence[TrnaBatch] = ()) -> 
     str
         HTML with style, script, figures and tables inside; it loads nothing.
     """
-    environment = Environment(
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            version=__version__,
+            story=story,
+            trna=trna,
+            trna_tables={batch.name: _trna_tables(batch) for batch in trna},
+            **_context(story),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Make the environment that all pages are rendered in."""
+    made = Environment(
         loader=PackageLoader("omicsai.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "number": _number, "signed": _signed}
-    return environment.get_template("page.html").render(
-        title=title,
-        version=__version__,
-        story=story,
-        trna=trna,
-        trna_tables={batch.name: _trna_tables(batch) for batch in trna},
-        **_context(story),
-    )
+    made.filters |= {"percent": _percent, "number": _number, "signed": _signed}
+    return made
 
 
 def _trna_tables(batch: TrnaBatch) -> list[tuple[Shown, str]]:
@@ -338,6 +347,9 @@ def _table(name: str, frame: pd.DataFrame) -> Shown:
         for c, cells in zip(frame, columns, strict=True)
     ]
     return Shown(name, [str(c) for c in frame.columns], kinds, rows, len(frame))
+
+
+shown_table = _table  # for pages beside this one
 
 
 def _text_kind(cells: list[str]) -> str:

@@ -95,7 +95,7 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
     from omicsai.robust.train import HISTORY
     from omicsai.simulate import TRUTH
 
-    metrics = _read_json(results / "evaluation" / "metrics.json")
+    metrics = read_json(results / "evaluation" / "metrics.json")
     if "control" not in metrics:
         raise InputError(
             f"{results / 'evaluation'} was made without a control: run 'omicsai evaluate' "
@@ -115,7 +115,7 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
         identity_to_train=IDENTITY_TO_TRAIN.read(
             results / "split" / "identity_to_train.tsv"
         ),
-        audit=_read_json(results / "split" / "audit.json"),
+        audit=read_json(results / "split" / "audit.json"),
         metrics=metrics,
         calibration=CALIBRATION.read(results / "evaluation" / "calibration.tsv"),
         tested=TESTED.read(results / "evaluation" / "tested.tsv"),
@@ -127,8 +127,8 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
         examples=EXAMPLES.read(results / "model" / "examples.tsv"),
         classifier=load_classifier(results / "model"),
         detector=load_detector(results / "model" / "detector.json"),
-        provenance=_read_provenance(results, batches),
-        times=_read_times(results / "benchmarks", batches),
+        provenance=read_provenance(results, batches),
+        times=read_times(results / "benchmarks", batches),
         truth=TRUTH.read(truth) if truth is not None else None,
     )
 
@@ -150,11 +150,11 @@ def _read_batch(folder: Path, name: str) -> Batch:
         domains=optional(DOMAINS, "domains.tsv"),
         architectures=optional(ARCHITECTURES, "architectures.tsv"),
         predictions=optional(PREDICTIONS, "predictions.tsv"),
-        metrics=_read_json(metrics) if metrics.is_file() else None,
+        metrics=read_json(metrics) if metrics.is_file() else None,
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -163,7 +163,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not readable JSON: {error}") from error
 
 
-def _read_provenance(results: Path, batches: list[str]) -> dict[str, dict[str, Any]]:
+def read_provenance(results: Path, batches: list[str]) -> dict[str, dict[str, Any]]:
     """Provenance records by stage and, where there is one, batch."""
     files = {
         "split": results / "split" / "split.provenance.json",
@@ -179,10 +179,10 @@ def _read_provenance(results: Path, batches: list[str]) -> dict[str, dict[str, A
             folder = "trna" if stage == "number" else stage
             file = results / "batches" / name / folder / f"{stage}.provenance.json"
             files[f"{stage} ({name})"] = file
-    return {key: _read_json(file) for key, file in files.items() if file.is_file()}
+    return {key: read_json(file) for key, file in files.items() if file.is_file()}
 
 
-def _read_times(folder: Path, batches: list[str]) -> pd.DataFrame:
+def read_times(folder: Path, batches: list[str]) -> pd.DataFrame:
     """Seconds and peak memory of each job, from Snakemake's benchmark files."""
     places = [(folder, "")] + [(folder / name, name) for name in batches]
     rows = []

@@ -33,6 +33,13 @@ from omicsai.robust.losses import (
 from omicsai.robust.metrics import classification_metrics
 from omicsai.robust.mislabels import corrected_labels
 from omicsai.robust.model import Classifier, load_classifier, save_classifier
+from omicsai.robust.multilabel_metrics import label_metrics
+from omicsai.robust.multilabel_model import (
+    MultiLabelClassifier,
+    load_multilabel,
+    save_multilabel,
+)
+from omicsai.robust.multilabel_train import MultiLabelOptions, train_multilabel
 from omicsai.robust.neighbours import nearest_examples, neighbour_distance
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import LOSSES, Options
@@ -46,6 +53,8 @@ __all__ = [
     "Calibration",
     "Classifier",
     "Detector",
+    "MultiLabelClassifier",
+    "MultiLabelOptions",
     "Options",
     "Trained",
     "benjamini_hochberg",
@@ -66,8 +75,10 @@ __all__ = [
     "global_trust",
     "imae",
     "label_correction",
+    "label_metrics",
     "label_smoothing",
     "load_classifier",
+    "load_multilabel",
     "local_trust",
     "mean_absolute_error",
     "mean_squared_error",
@@ -78,7 +89,9 @@ __all__ = [
     "proselflc",
     "proselflc_target",
     "save_classifier",
+    "save_multilabel",
     "sop",
     "symmetric_cross_entropy",
     "train_classifier",
+    "train_multilabel",
 ]

@@ -48,6 +48,11 @@ class Calibration:
     bias: NDArray[np.float64]
     transition: NDArray[np.float64]
 
+    @classmethod
+    def none(cls, classes: int) -> Calibration:
+        """Scores taken at their word."""
+        return cls(np.ones(classes), np.zeros(classes), np.eye(classes))
+
     def log_probabilities(self, logits: NDArray) -> NDArray[np.float64]:
         """Log-probabilities (..., C) of logits."""
         scores = np.asarray(logits, dtype=np.float64) * self.scale + self.bias

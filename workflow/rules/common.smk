@@ -84,6 +84,8 @@ def get_train_options(wildcards):
         options[options.index(f"--loss={settings.train.loss}")] = (
             f"--loss={settings.control}"
         )
+        loss = f"--multilabel-loss={settings.train.multilabel_loss}"
+        options[options.index(loss)] = "--multilabel-loss=bce"
     return options
 
 
