@@ -147,11 +147,13 @@ def test_confident_learning_counts_confident_examples():
 def test_homologues_have_no_vote():
     features = np.array([[1, 0], [1, 0.01], [1, 0.02], [0, 1], [0.01, 1]])
     labels = np.array([1, 1, 0, 1, 1])
+    cluster = np.array(["a", "a", "b", "c", "c"])
     votes = neighbour_votes(
-        features, labels, np.array(["a", "a", "b", "c", "c"]), classes=2, count=1
+        features, cluster, features, labels, cluster, classes=2, count=1
     )
     assert votes[0].tolist() == [1, 0]  # its twin in cluster a says 1 and is not asked
-    lonely = neighbour_votes(features, labels, np.zeros(5), classes=2)
+    alone = np.zeros(5)
+    lonely = neighbour_votes(features, alone, features, labels, alone, classes=2)
     assert (lonely == 0).all()
 
 

@@ -126,7 +126,7 @@ def predict(arguments: argparse.Namespace, options: PredictOptions) -> None:
         inputs={"model": arguments.model, **_read_files(arguments)},
     )
     logger.info(
-        "%d predictions, %d of them without a label called, %d novel (false-discovery rate %g)",
+        "%d predictions, %d without a label called, %d novel (false-discovery rate %g)",
         len(predictions), int((predictions["label"] == "").sum()),
         int(predictions["novel"].sum()), options.novel_fdr,
     )  # fmt: skip
