@@ -533,7 +533,7 @@ def test_missing_and_wrong_labels_are_told_apart():
     missing, wrong = suspicious_entries(P, Y, K)
     assert np.argwhere(missing).tolist() == [[2, 0]]
     assert np.argwhere(wrong).tolist() == [[4, 0]]  # the second label is not known
-    P[4, 1] = 0.2
+    P[4, 1] = 0.12
     assert np.argwhere(suspicious_entries(P, Y, K)[1]).tolist() == [[4, 0], [4, 1]]
     K[2, 0] = False  # of what is unknown nothing is missing
     assert not suspicious_entries(P, Y, K)[0].any()

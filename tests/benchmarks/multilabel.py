@@ -28,7 +28,6 @@ import pandas as pd
 from omicsai.embedding import EmbeddingStore, embed_sequences, load_encoder
 from omicsai.homology.graph import components
 from omicsai.homology.mmseqs import run_mmseqs
-from omicsai.homology.pairs import Definition, find_pairs
 from omicsai.homology.partition import partition_graph
 from omicsai.robust import multilabel_train
 from omicsai.robust.label_matrix import label_matrix, propagate
@@ -78,9 +77,9 @@ def load(folder: Path, encoder_name: str) -> tuple[pd.DataFrame, np.ndarray, Hie
         pairs = zip(table["uniprot"], table["sequence"], strict=True)
         fasta.write_text("".join(f">{key}\n{sequence}\n" for key, sequence in pairs))
     if not (folder / "split.tsv").is_file():
-        split_by_homology([record.residues for record in read_sequences(fasta)]).assign(
-            id=table["uniprot"]
-        ).to_csv(folder / "split.tsv", sep="\t", index=False)
+        split_by_homology(list(table["uniprot"]), search(folder)).to_csv(
+            folder / "split.tsv", sep="\t", index=False
+        )
     split = pd.read_csv(folder / "split.tsv", sep="\t", dtype=str)
     table = table.merge(split, left_on="uniprot", right_on="id")
     in_tree = set(tree.above)
@@ -96,22 +95,44 @@ def load(folder: Path, encoder_name: str) -> tuple[pd.DataFrame, np.ndarray, Hie
     return table, embed_sequences(sequences, encoder, store), tree
 
 
-def split_by_homology(residues: list[str]) -> pd.DataFrame:
+def search(folder: Path) -> pd.DataFrame:
+    """Alignments of all proteins against all by MMseqs2, once."""
+    place, fasta = folder / "hits.tsv", folder / "yeast.fasta"
+    columns = ["query", "target", "bits", "fident", "qcov", "tcov", "evalue"]
+    if not place.is_file():
+        run_mmseqs(
+            "easy-search", fasta, fasta, place, folder / "mmseqs", "-s", 6, "-e", 0.01,
+            "--max-seqs", 300, "-a", 1, "--format-output", ",".join(columns), threads=1,
+        )  # fmt: skip
+    return pd.read_csv(place, sep="\t", names=columns)
+
+
+def split_by_homology(ids: list[str], hits: pd.DataFrame) -> pd.DataFrame:
     """Part and family of each protein: the core of ``omicsai split``, one search deep.
 
     Families are connected components of pairs with at least 30 % identity over half of
-    either sequence (all against all by MMseqs2 at sensitivity 7.5); none is in two parts.
-    The command itself repairs and audits beyond that, at a multiple of the time.
+    either sequence; none is in two parts, and what had to be cut is removed. The command
+    itself searches deeper, repairs and audits, at many times the cost.
     """
-    pairs = find_pairs(residues, Definition().wider(), sensitivity=7.5)
-    n = len(residues)
+    alike = hits[
+        (hits["query"] != hits["target"])
+        & (hits["fident"] >= 0.297)
+        & (hits[["qcov", "tcov"]].max(axis=1) >= 0.497)
+    ]
+    row = {key: i for i, key in enumerate(ids)}
+    first, second = (alike[end].map(row).to_numpy() for end in ("query", "target"))
     found = partition_graph(
-        n, pairs.first, pairs.second, pairs.identity(), np.ones((n, 1)), [0.6, 0.2, 0.2],
-        pin_lonely=False,
+        len(ids), first, second, alike["fident"].to_numpy(), np.ones((len(ids), 1)),
+        [0.6, 0.2, 0.2], pin_lonely=False,
     )  # fmt: skip
     names = np.array(["train", "validation", "test", "removed"])
-    family = components(n, pairs.first, pairs.second)
-    return pd.DataFrame({"part": names[found.part], "cluster": family})
+    return pd.DataFrame(
+        {
+            "id": ids,
+            "part": names[found.part],
+            "cluster": components(len(ids), first, second),
+        }
+    )
 
 
 def hide(table: pd.DataFrame, tree: Hierarchy, rate: float, seed: int) -> list[str]:
@@ -223,20 +244,15 @@ class Experiment:
 
     def hits(self) -> np.ndarray:
         """Bit scores (n, n) of MMseqs2 hits of test proteins, 0 without."""
-        place = self.folder / "hits.tsv"
-        if not place.is_file():
-            fasta = self.folder / "yeast.fasta"
-            run_mmseqs(
-                "easy-search", fasta, fasta, place, self.folder / "mmseqs", "-s", 7.5,
-                "-e", 0.001, "--format-output", "query,target,bits", threads=1,
-            )  # fmt: skip
         row = {key: i for i, key in enumerate(self.table["uniprot"])}
         bits = np.zeros((len(row), len(row)))
-        for query, target, score in pd.read_csv(place, sep="\t", header=None).itertuples(
+        hits = search(self.folder)
+        hits = hits[hits["evalue"] <= 0.001]
+        for query, target, score in hits[["query", "target", "bits"]].itertuples(
             index=False
         ):
             if query in row and target in row:
-                bits[row[query], row[target]] = float(score)
+                bits[row[query], row[target]] = score
         return bits
 
     def measure(self, P: np.ndarray) -> dict[str, list[float]]:
