@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.metrics import matthews_corrcoef
 
 from omicsai import config
 from omicsai.embedding import write_embeddings
@@ -421,7 +422,7 @@ def test_information_accretion_counts_only_where_the_parents_are():
     Y=hnp.arrays(np.bool_, (6, 3)),
 )
 def test_average_precision_is_that_of_scikit_learn(P, Y):
-    from sklearn.metrics import average_precision_score, matthews_corrcoef
+    from sklearn.metrics import average_precision_score
 
     if Y.any():
         expected = average_precision_score(Y.ravel(), P.ravel())
@@ -467,17 +468,22 @@ def test_weights_of_a_resample_are_repeats():
         np.testing.assert_allclose(weighted, repeated)
 
 
-def test_thresholds_maximise_mcc_and_fall_back():
-    P = np.array([[0.9, 0.2, 0.3], [0.8, 0.3, 0.3], [0.3, 0.1, 0.3], [0.1, 0.6, 0.3]])
-    Y = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]])
+def test_thresholds_maximise_mcc_and_rare_labels_share_one():
+    p = np.linspace(0.05, 0.95, 10)
+    P = np.column_stack([p, p / 2, p])
+    Y = np.column_stack([p > 0.5, p > 0.5, p > 0.9])
     K = np.ones(P.shape, dtype=bool)
     threshold, mcc = metrics.best_thresholds(P, Y, K)
-    np.testing.assert_allclose(threshold, [0.55, 0.5, 0.5])
-    assert mcc[0] == 1
-    assert np.isnan(mcc[1:]).all()
-    # with the fourth entry unknown, the second label still has no positive
-    K[3, 0] = False
-    np.testing.assert_allclose(metrics.best_thresholds(P, Y, K)[0][0], 0.55)
+    np.testing.assert_allclose(threshold[:2], [0.5, 0.25])
+    np.testing.assert_allclose(mcc[:2], 1)
+    assert np.isnan(mcc[2])  # one positive
+    flat = P.ravel(), Y.ravel()
+    tried = [matthews_corrcoef(flat[1], flat[0] >= t) for t in np.unique(flat[0])]
+    reached = matthews_corrcoef(flat[1], flat[0] >= threshold[2])
+    assert reached == pytest.approx(max(tried))
+    # an unknown entry does not count: the tenth example alone parts them
+    K[5, 0] = False
+    assert metrics.best_thresholds(P, Y, K)[0][0] == threshold[2]
 
 
 # --- calibration ------------------------------------------------------------------------
@@ -526,7 +532,9 @@ def test_missing_and_wrong_labels_are_told_apart():
     K = np.ones(Y.shape, dtype=bool)
     missing, wrong = suspicious_entries(P, Y, K)
     assert np.argwhere(missing).tolist() == [[2, 0]]
-    assert np.argwhere(wrong).tolist() == [[4, 0], [4, 1]]
+    assert np.argwhere(wrong).tolist() == [[4, 0]]  # the second label is not known
+    P[4, 1] = 0.12
+    assert np.argwhere(suspicious_entries(P, Y, K)[1]).tolist() == [[4, 0], [4, 1]]
     K[2, 0] = False  # of what is unknown nothing is missing
     assert not suspicious_entries(P, Y, K)[0].any()
     # the only example of a label keeps it

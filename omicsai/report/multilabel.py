@@ -169,6 +169,6 @@ def calibration(table: pd.DataFrame, names: dict[str, str]) -> Drawing:
         "calibration",
         "Reliability diagram: probability of a label against the share annotated.",
         plot,
-        wide=(WIDE / 2, 4.2),
+        wide=(WIDE, 3.6),
         narrow=(NARROW, 3.6),
     )

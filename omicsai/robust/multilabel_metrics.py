@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 MULTILABEL_METRICS = ("fmax", "smin", "micro_aupr", "macro_aupr", "macro_mcc")
+FEW = 5  # fewer positives tell nothing about a label of its own
 THRESHOLDS = np.arange(1, 101) / 100  # as CAFA
 
 
@@ -230,7 +231,6 @@ def best_thresholds(
     known: NDArray,
     *,
     weights: NDArray | None = None,
-    fallback: float = 0.5,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Threshold of each label with the best Matthews' correlation.
 
@@ -240,38 +240,41 @@ def best_thresholds(
         (n, C) of held-out validation examples, never of test examples.
     weights
         (n,) example weights, such as one vote a cluster; 1 if None.
-    fallback
-        Threshold of labels with no known positive, or that no threshold predicts better
-        than chance.
 
     Returns
     -------
     threshold, mcc : (C,) float64
-        Half way between the scores that it parts; MCC is NaN where it fell back.
+        Half way between the scores that it parts. Labels with fewer than `FEW` known
+        positives or negatives take the one threshold that is best for all entries
+        together, because one of their own would follow single examples; their MCC is NaN.
     """
     P, Y, K, W = _checked(
         probabilities, truth, known, None if weights is None else weights[None]
     )
-    labels = P.shape[1]
-    threshold, found = np.full(labels, fallback), np.full(labels, np.nan)
-    for c in range(labels):
-        rows = np.flatnonzero(K[:, c])
-        w, y, p = W[0, rows], Y[rows, c], P[rows, c]
-        if not y.any() or y.all():
-            continue
-        order, last = _ranking(p)
-        tp = np.cumsum((w * y)[order])[last]
-        fp = np.cumsum((w * (1 - y))[order])[last]
-        fn, tn = tp[-1] - tp, fp[-1] - fp
-        spread = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-        mcc = np.divide(tp * tn - fp * fn, spread, out=np.zeros_like(tp), where=spread > 0)
-        best = int(mcc.argmax())
-        if mcc[best] <= 0:
-            continue
-        ranked = p[order][last]
-        below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
-        threshold[c], found[c] = (ranked[best] + below) / 2, mcc[best]
+    w = np.broadcast_to(W[0][:, None], P.shape)
+    common, _ = _best_threshold(P[K], Y[K], w[K])
+    threshold, found = np.full(P.shape[1], common), np.full(P.shape[1], np.nan)
+    positives = (Y * K).sum(axis=0)
+    enough = (positives >= FEW) & (K.sum(axis=0) - positives >= FEW)
+    for c in np.flatnonzero(enough):
+        rows = K[:, c]
+        own, mcc = _best_threshold(P[rows, c], Y[rows, c], w[rows, c])
+        if mcc > 0:
+            threshold[c], found[c] = own, mcc
     return threshold, found
+
+
+def _best_threshold(p: NDArray, y: NDArray, w: NDArray) -> tuple[float, float]:
+    order, last = _ranking(p)
+    tp = np.cumsum((w * y)[order])[last]
+    fp = np.cumsum((w * (1 - y))[order])[last]
+    fn, tn = tp[-1] - tp, fp[-1] - fp
+    spread = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    mcc = np.divide(tp * tn - fp * fn, spread, out=np.zeros_like(tp), where=spread > 0)
+    best = int(mcc.argmax())
+    ranked = p[order][last]
+    below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
+    return float((ranked[best] + below) / 2), float(mcc[best])
 
 
 def label_metrics(
@@ -303,17 +306,22 @@ def label_metrics(
     Returns
     -------
     dict
-        For each metric ``value``, ``low`` and ``high``.
+        For each metric ``value``, ``low`` and ``high``. Means over labels are over those
+        with at least `FEW` positives, if any has: a resample of fewer says little.
     """
     drawn = resampled_weights(cluster, resamples=resamples, seed=seed)
     W = np.vstack([np.ones(len(cluster)), drawn])
     P, Y, K = probabilities, truth, known
+    positives = (np.asarray(Y) * K).sum(axis=0)
+    often = positives >= FEW if (positives >= FEW).any() else positives > 0
     measured = {
         "fmax": fmax(P, Y, K, weights=W)[0],
         "smin": smin(P, Y, accretion, K, weights=W),
         "micro_aupr": micro_average_precision(P, Y, K, weights=W),
-        "macro_aupr": macro_average_precision(P, Y, K, weights=W),
-        "macro_mcc": macro_mcc(called, Y, K, weights=W),
+        "macro_aupr": macro_average_precision(
+            P[:, often], Y[:, often], K[:, often], weights=W
+        ),
+        "macro_mcc": macro_mcc(called[:, often], Y[:, often], K[:, often], weights=W),
     }
     return {
         name: {

@@ -72,7 +72,8 @@ def suspicious_entries(
 
     Northcutt et al. 2021: an entry not given is probably missing if p reaches the mean p
     of the examples with the label, and p > 1/2; a given one is probably wrong if 1 - p
-    reaches the mean 1 - p of the examples without, and p < 1/2.
+    reaches the mean 1 - p of the examples without, and p < 1/2. Given entries of labels
+    whose examples have a mean p below 1/2 are not judged: the models do not know them.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def suspicious_entries(
     without = ((1 - filled) * no).sum(axis=0) / np.maximum(no.sum(axis=0), 1)
     some = yes.any(axis=0)
     missing = no & some & (filled >= with_label) & (filled > 0.5)
-    wrong = yes & (1 - filled >= without) & (filled < 0.5)
+    wrong = yes & (with_label >= 0.5) & (1 - filled >= without) & (filled < 0.5)
     lost = some & ~(yes & ~wrong).any(axis=0)
     best = np.where(yes, filled, -1.0).argmax(axis=0)
     wrong[best[lost], np.flatnonzero(lost)] = False

@@ -18,8 +18,6 @@ import argparse
 import json
 import logging
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,9 @@ import numpy as np
 import pandas as pd
 
 from omicsai.embedding import EmbeddingStore, embed_sequences, load_encoder
+from omicsai.homology.graph import components
 from omicsai.homology.mmseqs import run_mmseqs
+from omicsai.homology.partition import partition_graph
 from omicsai.robust import multilabel_train
 from omicsai.robust.label_matrix import label_matrix, propagate
 from omicsai.robust.metrics import resampled_weights
@@ -76,12 +76,11 @@ def load(folder: Path, encoder_name: str) -> tuple[pd.DataFrame, np.ndarray, Hie
     if not fasta.is_file():
         pairs = zip(table["uniprot"], table["sequence"], strict=True)
         fasta.write_text("".join(f">{key}\n{sequence}\n" for key, sequence in pairs))
-    if not (folder / "split/split.tsv").is_file():
-        command = [sys.executable, "-m", "omicsai", "split", str(fasta), "--compare"]
-        command += ["false", "--identity", "0.3", "--out", str(folder / "split")]
-        command += ["--exhaustive-up-to", "1000", "--audit-queries", "500"]
-        subprocess.run(command, check=True)
-    split = pd.read_csv(folder / "split/split.tsv", sep="\t", dtype=str)
+    if not (folder / "split.tsv").is_file():
+        split_by_homology(list(table["uniprot"]), search(folder)).to_csv(
+            folder / "split.tsv", sep="\t", index=False
+        )
+    split = pd.read_csv(folder / "split.tsv", sep="\t", dtype=str)
     table = table.merge(split, left_on="uniprot", right_on="id")
     in_tree = set(tree.above)
     cells = table[["GO_C", "GO_F", "GO_P"]].agg(";".join, axis=1)
@@ -94,6 +93,46 @@ def load(folder: Path, encoder_name: str) -> tuple[pd.DataFrame, np.ndarray, Hie
     by_id = {record.id: record for record in read_sequences(fasta)}
     sequences: list[Sequence] = [by_id[key] for key in table["uniprot"]]
     return table, embed_sequences(sequences, encoder, store), tree
+
+
+def search(folder: Path) -> pd.DataFrame:
+    """Alignments of all proteins against all by MMseqs2, once."""
+    place, fasta = folder / "hits.tsv", folder / "yeast.fasta"
+    columns = ["query", "target", "bits", "fident", "qcov", "tcov", "evalue"]
+    if not place.is_file():
+        run_mmseqs(
+            "easy-search", fasta, fasta, place, folder / "mmseqs", "-s", 6, "-e", 0.01,
+            "--max-seqs", 300, "-a", 1, "--format-output", ",".join(columns), threads=1,
+        )  # fmt: skip
+    return pd.read_csv(place, sep="\t", names=columns)
+
+
+def split_by_homology(ids: list[str], hits: pd.DataFrame) -> pd.DataFrame:
+    """Part and family of each protein: the core of ``omicsai split``, one search deep.
+
+    Families are connected components of pairs with at least 30 % identity over half of
+    either sequence; none is in two parts, and what had to be cut is removed. The command
+    itself searches deeper, repairs and audits, at many times the cost.
+    """
+    alike = hits[
+        (hits["query"] != hits["target"])
+        & (hits["fident"] >= 0.297)
+        & (hits[["qcov", "tcov"]].max(axis=1) >= 0.497)
+    ]
+    row = {key: i for i, key in enumerate(ids)}
+    first, second = (alike[end].map(row).to_numpy() for end in ("query", "target"))
+    found = partition_graph(
+        len(ids), first, second, alike["fident"].to_numpy(), np.ones((len(ids), 1)),
+        [0.6, 0.2, 0.2], pin_lonely=False,
+    )  # fmt: skip
+    names = np.array(["train", "validation", "test", "removed"])
+    return pd.DataFrame(
+        {
+            "id": ids,
+            "part": names[found.part],
+            "cluster": components(len(ids), first, second),
+        }
+    )
 
 
 def hide(table: pd.DataFrame, tree: Hierarchy, rate: float, seed: int) -> list[str]:
@@ -164,7 +203,7 @@ class Experiment:
         """Calibrated probabilities (n, C) of a model trained on hidden labels."""
         cells = np.array(hide(self.table, self.tree, rate, seed), dtype=object)
         options = MultiLabelOptions(loss=loss, seed=seed, **COMMON, **settings)
-        used = self.part != "test"
+        used = np.isin(self.part, ["train", "validation"])
         # how unlike known ones a protein is costs most of the time and is not asked here
         multilabel_train.novelty_calibration = lambda *_: np.zeros(0)
         trained = train_multilabel(
@@ -205,20 +244,15 @@ class Experiment:
 
     def hits(self) -> np.ndarray:
         """Bit scores (n, n) of MMseqs2 hits of test proteins, 0 without."""
-        place = self.folder / "hits.tsv"
-        if not place.is_file():
-            fasta = self.folder / "yeast.fasta"
-            run_mmseqs(
-                "easy-search", fasta, fasta, place, self.folder / "mmseqs", "-s", 7.5,
-                "-e", 0.001, "--format-output", "query,target,bits", threads=1,
-            )  # fmt: skip
         row = {key: i for i, key in enumerate(self.table["uniprot"])}
         bits = np.zeros((len(row), len(row)))
-        for query, target, score in pd.read_csv(place, sep="\t", header=None).itertuples(
+        hits = search(self.folder)
+        hits = hits[hits["evalue"] <= 0.001]
+        for query, target, score in hits[["query", "target", "bits"]].itertuples(
             index=False
         ):
             if query in row and target in row:
-                bits[row[query], row[target]] = float(score)
+                bits[row[query], row[target]] = score
         return bits
 
     def measure(self, P: np.ndarray) -> dict[str, list[float]]:
@@ -267,9 +301,9 @@ def main() -> None:
     lines = place.read_text().splitlines() if place.is_file() else []
     done = {tuple(run["key"]): run for run in map(json.loads, lines)}
     names = ["frequency", "neighbours", "transfer", *MULTILABEL_LOSSES]
-    for rate in RATES:
-        for name in names:
-            for seed in SEEDS:
+    for seed in SEEDS:
+        for rate in RATES:
+            for name in names:
                 if (name, rate, seed) in done or (
                     rate == 0 and seed > 1 and name not in MULTILABEL_LOSSES
                 ):
