@@ -236,9 +236,9 @@ class TrainOptions(Section):
 
     loss: Loss = Field("proselflc", description="loss of the model")
     head: Literal["linear", "mlp"] = Field(
-        "linear", description="classifier on the embeddings"
+        "mlp", description="classifier on the embeddings"
     )
-    hidden: Positive = Field(256, description="hidden units of the mlp head")
+    hidden: Positive = Field(64, description="hidden units of the mlp head")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of the mlp head")
     members: Positive = Field(
         5, description="independently seeded members whose logits are averaged"

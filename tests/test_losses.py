@@ -275,7 +275,9 @@ def test_every_loss_learns_from_clean_labels_and_repeats_itself(name):
     features = (centre[code] + rng.normal(size=(90, 8))).astype(np.float32)
     part = np.where(np.arange(90) % 3 == 0, "validation", "train")
     arguments = (features, [f"c{k}" for k in code], part, np.arange(90).astype(str))
-    options = Options(loss=name, members=2, epochs=15, learning_rate=0.03, weight_decay=0.1)
+    options = Options(
+        loss=name, head="linear", members=2, epochs=15, learning_rate=0.03, weight_decay=0.1
+    )
     trained = train_classifier(*arguments, None, options)
     predicted = trained.classifier.logits(features).argmax(axis=1)
     assert (predicted == code).mean() > 0.9

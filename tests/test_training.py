@@ -25,7 +25,9 @@ from omicsai.robust.optimiser import AdamW
 from omicsai.robust.pilot import DECAYS, best_times
 from omicsai.robust.sampling import class_weights, new_sampler
 
-QUICK = Options(members=2, epochs=8, learning_rate=0.01, weight_decay=0.1, batch_size=32)
+QUICK = Options(
+    head="linear", members=2, epochs=8, learning_rate=0.01, weight_decay=0.1, batch_size=32
+)
 
 
 def blobs(counts=(60, 60, 60), d=6, distance=3.0, seed=0):

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     trained = train_classifier(
         features, list(given), part, cluster, fold,
         Options(
-            loss=options.loss, members=options.members, epochs=options.epochs,
+            loss=options.loss, head="linear", members=options.members, epochs=options.epochs,
             weight_decay=10.0, scaling="common", seed=arguments.seed,
         ),
     )  # fmt: skip

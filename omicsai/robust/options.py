@@ -59,7 +59,8 @@ class Options:
     loss
         Name of a loss, see `omicsai.robust.options.LOSSES`.
     head, hidden, dropout
-        ``"linear"`` or ``"mlp"``; size and dropout of the hidden layer.
+        ``"linear"``, ``"mlp"``, or for embeddings of each residue ``"light_attention"``;
+        size (or number of filters) and dropout of the hidden layer.
     members
         Number of independently seeded members; predictions average their logits.
     epochs, batch_size, learning_rate, weight_decay
@@ -95,8 +96,8 @@ class Options:
     """
 
     loss: Loss = "proselflc"
-    head: Head = "linear"
-    hidden: int = 256
+    head: Head = "mlp"
+    hidden: int = 64
     dropout: float = 0.2
     members: int = 5
     epochs: int = 50
