@@ -91,7 +91,10 @@ def measure(
     inside = np.flatnonzero((part == "train") | (part == "validation"))
     trained = train_classifier(
         X[inside], [labels[i] for i in inside], part[inside], cluster[inside], None,
-        Options(loss="cross_entropy", members=2, epochs=20, batch_size=256, seed=seed),
+        Options(
+            loss="cross_entropy", members=2, epochs=20, batch_size=256, weight_decay=3.0,
+            seed=seed,
+        ),
     )  # fmt: skip
     model = trained.classifier
     S, Z = model.standardise(X), model.logits(X)
