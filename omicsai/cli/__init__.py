@@ -32,6 +32,7 @@ STAGES = (
     "report",
     "noise",
     "build-profiles",
+    "pretrain",
 )
 
 logger = logging.getLogger("omicsai")
