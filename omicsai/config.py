@@ -224,6 +224,12 @@ class EmbedOptions(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where a language model runs"
     )
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        "auto", description="float32 on a CPU and bfloat16 on a GPU, or as said"
+    )
+    shards: int = Field(
+        1, ge=1, le=1000, description="jobs that share the work of a batch between them"
+    )
 
 
 class TrainOptions(Section):

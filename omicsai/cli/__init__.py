@@ -33,6 +33,7 @@ STAGES = (
     "noise",
     "build-profiles",
     "pretrain",
+    "store",
 )
 
 logger = logging.getLogger("omicsai")

@@ -117,7 +117,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[list[Record], dict[str, str]
     kept, made = arguments.out / "selection.tsv", arguments.out / "selection.json"
     if kept.exists() and made.exists() and json.loads(made.read_text()) == about:
         rows = [line.split("\t") for line in kept.read_text().splitlines()[1:]]
-        return corpus, {key: name for key, name in rows}
+        return corpus, dict(rows)
     part = dict.fromkeys((record.id for record in corpus), "train")
     if arguments.exclude:
         logger.info("%d proteins; looking for relatives of the excluded", len(corpus))
@@ -139,19 +139,23 @@ def _chosen(arguments: argparse.Namespace) -> tuple[list[Record], dict[str, str]
 
 def related(records: Sequence[Record], others: Sequence[Record], threads: int) -> set[str]:
     """Ids of the records that MMseqs2 aligns to one of the others (sensitivity 5.7)."""
-    from omicsai.homology.mmseqs import run_mmseqs
-    from omicsai.sequences import Sequence as Record
-    from omicsai.sequences import write_fasta
+    from omicsai.homology.mmseqs import make_database, run_mmseqs
 
     with tempfile.TemporaryDirectory(prefix="omicsai-related-") as name:
         folder = Path(name)
-        numbered = [Record(str(i), record.residues) for i, record in enumerate(records)]
-        write_fasta(numbered, folder / "records.fasta")
-        write_fasta(others, folder / "others.fasta")
+        query, target = (
+            make_database(
+                folder / part, [record.residues for record in some], range(len(some))
+            )
+            for part, some in (("records", records), ("others", others))
+        )
+        # one alignment settles it: no traceback, stop at the first
         run_mmseqs(
-            "easy-search", folder / "records.fasta", folder / "others.fasta",
-            folder / "hits.tsv", folder / "tmp", "-e", EVALUE, "-s", 5.7,
-            "--max-seqs", 50, "--format-output", "query", threads=threads,
+            "search", query, target, folder / "hits", folder / "tmp", "-e", EVALUE,
+            "-s", 5.7, "--max-seqs", 50, "--alignment-mode", 2, "--max-accept", 1,
+            threads=threads,
         )  # fmt: skip
-        hits = {int(line) for line in (folder / "hits.tsv").read_text().split()}
+        table = folder / "hits.tsv"
+        run_mmseqs("createtsv", query, target, folder / "hits", table, threads=threads)
+        hits = {int(line.split("\t")[0]) for line in table.read_text().splitlines()}
     return {records[i].id for i in hits}

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from omicsai.embedding.t5 import Shape, T5Encoder
-from omicsai.embedding.vocabulary import END, MASK, STANDARD, VOCABULARY_SIZE, lookup
+from omicsai.embedding.vocabulary import MASK, PROTT5, STANDARD, VOCABULARY_SIZE
 from omicsai.errors import InputError
 from omicsai.progress import track
 from omicsai.tables import atomic_path, write_json
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 CLASSES = 28  # <pad>, </s>, <unk> and the letters
 IGNORE = -100
 REST_RATE = 0.3  # learning rate of embeddings, norms and head beside that of the matrices
+WATCHED = 100  # held-out proteins whose perplexity is followed
 GROUPS = 4  # proteins of a batch are cropped to the shortest of their group
 IS_STANDARD = np.zeros(VOCABULARY_SIZE, dtype=bool)
 IS_STANDARD[STANDARD] = True
@@ -180,7 +181,7 @@ class Corpus:
     """Tokens of many proteins, each closed by the end token, in one array."""
 
     def __init__(self, residues: Sequence[str]) -> None:
-        pieces = [np.append(lookup(text), END) for text in residues]
+        pieces = [PROTT5.tokens(text) for text in residues]
         self.tokens = np.concatenate(pieces).astype(np.int16)
         self.ends = np.cumsum([len(piece) for piece in pieces])
         self.lengths = np.diff(self.ends, prepend=0)
@@ -258,7 +259,7 @@ def perplexity(
     result = np.zeros((len(residues), 2))
     encoded = []
     for text in residues:
-        tokens = np.append(lookup(text), END)
+        tokens = PROTT5.tokens(text)
         chosen = IS_STANDARD[tokens] & (rng.random(len(tokens)) < share)
         encoded.append((np.where(chosen, MASK, tokens), tokens, chosen))
     device = next(model.parameters()).device
@@ -295,7 +296,7 @@ def pretrain(
     *,
     threads: int = 1,
     device: str = "cpu",
-    checkpoint_seconds: float = 120.0,
+    checkpoint_seconds: float = 180.0,
 ) -> MaskedModel:
     """Train an encoder, going on from the last checkpoint if there is one.
 
@@ -304,7 +305,7 @@ def pretrain(
     residues
         Canonical sequences to learn from.
     held_out
-        Sequences of other clusters, whose perplexity is logged at every checkpoint.
+        Unrelated sequences; the perplexity of the first 100 is logged at every checkpoint.
     recipe
         Size and plan. A resumed run may plan fewer or more tokens as long as the learning
         rate had not begun to fall.
@@ -368,15 +369,13 @@ def pretrain(
         losses.append(float(loss.detach()))
         now = time.monotonic()
         if now - saved >= checkpoint_seconds or step + 1 == recipe.steps:
-            scores = (
-                perplexity(model, held_out).sum(axis=0) if held_out else np.full(2, np.nan)
-            )
+            loss_sum, count = perplexity(model, held_out[:WATCHED]).sum(axis=0)
             history.append({
                 "step": step + 1,
                 "tokens": (step + 1) * recipe.batch_tokens,
                 "seconds": round(seconds + now - started, 1),
                 "loss": round(float(np.mean(losses)), 4),
-                "held_out_perplexity": round(float(np.exp(scores[0] / scores[1])), 4),
+                "held_out_perplexity": round(math.exp(loss_sum / max(count, 1)), 4),
             })  # fmt: skip
             logger.info("%s", ", ".join(f"{k} {v}" for k, v in history[-1].items()))
             _save(folder, model, optimisers, recipe, corpus, history)
@@ -445,9 +444,10 @@ def _resume(
     before = Recipe(**about["recipe"])
     history = about["history"]
     step = int(history[-1]["step"])
-    if about["corpus"] != corpus.digest or replace(before, tokens=recipe.tokens) != recipe:
+    planned = replace(before, tokens=recipe.tokens)
+    if about["corpus"] != corpus.digest or planned != recipe:
         raise InputError(
-            f"{path} belongs to another corpus or recipe: choose another --out, or remove it"
+            f"{path} belongs to another corpus or recipe: choose another --out or remove it"
         )
     if before.tokens != recipe.tokens and (before.falling(step) or recipe.falling(step)):
         raise InputError(
@@ -492,8 +492,10 @@ def save_encoder(model: MaskedModel, folder: Path | str) -> None:
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(halves, temporary, metadata={"format": "pt"})
     shape = asdict(model.encoder.shape)
-    about = {"architectures": ["T5EncoderModel"], "model_type": "t5", "pad_token_id": 0,
-             "eos_token_id": END, "is_encoder_decoder": False, "use_cache": False}  # fmt: skip
+    about = {
+        "architectures": ["T5EncoderModel"], "model_type": "t5", "pad_token_id": 0,
+        "eos_token_id": PROTT5.behind[0], "is_encoder_decoder": False, "use_cache": False,
+    }  # fmt: skip
     write_json(folder / "config.json", about | shape)
 
 

@@ -60,6 +60,7 @@ class Shape:
 
     @property
     def gated(self) -> bool:
+        """Whether the feed-forward layer has a gate."""
         return self.feed_forward_proj.startswith("gated-")
 
     @property
