@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ from omicsai.embedding import (
 )
 from omicsai.embedding.composition import DIMENSION, SCALES
 from omicsai.embedding.encoders import Encoded
+from omicsai.embedding.vocabulary import read_vocabulary
 from omicsai.errors import InputError, ToolError
 from omicsai.sequences import Sequence, sequence_digest
 from omicsai.sequences.alphabet import AMINO_ACIDS, NONSTANDARD
@@ -236,6 +238,20 @@ def test_rare_residues_are_read_as_x(architecture, request):
     np.testing.assert_array_equal(rare, unknown)
 
 
+@given(residues=st.text(AMINO_ACIDS + NONSTANDARD, min_size=1, max_size=40))
+@pytest.mark.parametrize("architecture", list(TOKENS))
+def test_the_table_gives_the_tokens_of_the_tokenizer(architecture, residues, request):
+    from transformers import AutoTokenizer
+
+    folder = request.getfixturevalue(architecture)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    vocabulary = read_vocabulary(tokenizer, "model")
+    text = re.sub("[UZOBJ]", "X", residues)
+    text = text if architecture in ("ankh", "esm") else " ".join(text)
+    text = f"<AA2fold> {text}" if architecture == "prost_t5" else text
+    assert vocabulary.tokens(residues).tolist() == tokenizer(text)["input_ids"]
+
+
 def test_long_proteins_need_relative_or_rotary_positions(t5, bert, esm):
     for folder in (t5, esm):
         assert np.isfinite(one(load_encoder(str(folder), device="cpu"), "MKT" * 40)).all()
@@ -307,7 +323,9 @@ class Counting:
     def __init__(self, last: int | None = None) -> None:
         self.computed: list[str] = []
         self.last = last
-        self.encoder = Encoder("counting", 427, self.encode, {"encoder": "counting"}, budget=200)
+        self.encoder = Encoder(
+            "counting", 427, self.encode, {"encoder": "counting"}, budget=200
+        )
 
     def encode(self, sequences: list[str], residues: bool) -> list[Encoded]:
         if self.last is not None and len(self.computed) >= self.last:

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = section_of(arguments, EmbedOptions)
     sequences = read_sequences(arguments.fasta)
-    device = options.device
+    device: str = options.device
     if arguments.shard is not None:
         if not 1 <= arguments.shard <= options.shards:
             raise InputError(

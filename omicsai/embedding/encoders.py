@@ -96,9 +96,9 @@ def load_encoder(
         identity = {"encoder": "composition", "revision": "1", "precision": "float32"}
         return Encoder("composition", DIMENSION, compositions, identity, False)
     if name == "omicsai-tiny":
-        from omicsai.embedding.tiny import load_tiny
+        from omicsai.embedding.tiny import load_small
 
-        return load_tiny(precision=precision, threads=threads)
+        return load_small(device=device, precision=precision, threads=threads)
     from omicsai.embedding.language_model import load_language_model
 
     model = load_language_model(

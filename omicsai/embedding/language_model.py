@@ -227,6 +227,7 @@ def packed_model(
     vocabulary: Vocabulary,
     device: torch.device,
     identity: dict[str, str],
+    layers: Sequence[int] | None = None,
 ) -> LanguageModel:
     """Put a T5 encoder behind the interface of a language model.
 
@@ -240,20 +241,30 @@ def packed_model(
         Where it runs.
     identity
         What its vectors depend on.
+    layers
+        Which states to give side by side (0: the embedding); None for the last ones.
 
     Returns
     -------
     LanguageModel
         Without a limit of length.
     """
+    import torch
+
     if identity["precision"] == "int8":
         encoder = encoder.quantise()
     encoder = encoder.to(device).eval().requires_grad_(False)
     shape = encoder.shape
+
+    def joined(tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        every = encoder.states(tokens, lengths)
+        return torch.cat([every[layer] for layer in layers or [-1]], dim=1)
+
     # residual stream, norms, queries, keys, values and mixed values live at once
     values = 6 * shape.d_model + 6 * shape.inner
     return LanguageModel(
-        states=encoder, vocabulary=vocabulary, device=device, dimension=shape.d_model,
+        states=encoder if layers is None else joined, vocabulary=vocabulary,
+        device=device, dimension=shape.d_model * len(layers or [-1]),
         widest=shape.d_ff, bytes_per_token=values * encoder.norm.weight.itemsize,
         limit=None, identity=identity,
     )  # fmt: skip

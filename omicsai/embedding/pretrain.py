@@ -134,8 +134,9 @@ class MaskedModel(nn.Module):
                 if name.endswith((".o.weight", ".wo.weight", "head.weight")):
                     value.zero_()
             self.encoder.embedding.weight.normal_(0, 1.0, generator=generator)
-            for block in self.encoder.blocks:  # dot products of unit variance
-                block.qkv.weight[: shape.inner] *= shape.d_kv**-0.5  # type: ignore[index]
+            for name, value in self.named_parameters():
+                if name.endswith("qkv.weight"):  # dot products of unit variance
+                    value[: shape.inner] *= shape.d_kv**-0.5
             self.encoder.bias.weight.zero_()
             near = [1, -1, 2, -2, 3, -3, 4, -4, 7, -7]
             half = shape.relative_attention_num_buckets // 2
@@ -384,7 +385,8 @@ def pretrain(
 
 
 def _optimisers(model: MaskedModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, value in model.named_parameters():
         (matrices if value.ndim == 2 and ".blocks." in name else rest).append(value)
     optimisers: list[torch.optim.Optimizer] = [

@@ -179,7 +179,10 @@ class EmbeddingStore:
             If the store cannot be written.
         """
         raw = np.array([list(bytes.fromhex(d)) for d in digests], dtype=np.uint8)
-        content = {"digests": raw, "vectors": np.ascontiguousarray(vectors)}
+        content: dict[str, NDArray] = {
+            "digests": raw,
+            "vectors": np.ascontiguousarray(vectors),
+        }
         if residues is not None:
             content["lengths"] = np.array([len(r) for r in residues], dtype=np.int64)
             content["residues"] = np.concatenate(residues).astype(np.float16)

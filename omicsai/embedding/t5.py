@@ -107,6 +107,34 @@ class RMSNorm(nn.Module):
         return self.weight * normal.to(self.weight.dtype)
 
 
+class Int8Linear(nn.Module):
+    """A linear layer in 8-bit integers: weights by row, inputs by token, as they come.
+
+    Each row is scaled by its largest absolute value (absmax); the integer products are
+    exact.
+    """
+
+    weight: Tensor
+    scale: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.out_features = linear.out_features
+        weight, scale = eight_bits(linear.weight.detach().float())
+        self.register_buffer("weight", weight.T)
+        self.register_buffer("scale", scale.T)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values, scale = eight_bits(x)
+        return torch._int_mm(values, self.weight).to(x.dtype) * scale * self.scale
+
+
+def eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers from -127 to 127 and the scale of each row."""
+    scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127
+    return (x / scale).round_().to(torch.int8), scale
+
+
 class Block(nn.Module):
     """Self-attention and feed-forward, each on the normalised residual stream."""
 
@@ -232,6 +260,13 @@ class T5Encoder(nn.Module):
             runs.append((start, count, length, self.bias_by_distance(length)))
             start += count * length
         return runs
+
+    def quantise(self) -> T5Encoder:
+        """Replace the linear layers by 8-bit ones, in place."""
+        for block in self.blocks:
+            for name in ("qkv", "o", "wi", "wo"):
+                setattr(block, name, Int8Linear(getattr(block, name)))
+        return self
 
     def bias_by_distance(self, length: int) -> Tensor:
         """(heads, 2 L - 1) relative position bias, from distance 1 - L to L - 1."""
