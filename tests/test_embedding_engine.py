@@ -162,7 +162,7 @@ def test_the_weights_go_back_to_transformers():
 def test_missing_weights_are_named():
     state = random_t5(SHAPES["t5"]).state_dict()
     del state["encoder.block.1.layer.1.DenseReluDense.wo.weight"]
-    with pytest.raises(ValueError, match="hold no 'encoder.block.1.layer.1"):
+    with pytest.raises(ValueError, match=r"hold no .*wo.weight"):
         T5Encoder(SHAPES["t5"]).load_transformers(state)
 
 
