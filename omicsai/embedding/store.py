@@ -74,10 +74,13 @@ class EmbeddingStore:
                 with safe_open(part, "np") as file:
                     if residues and "residues" not in file.keys():  # noqa: SIM118
                         continue
-                    found.update(row.tobytes().hex() for row in file.get_tensor("digests"))
+                    raw = file.get_tensor("digests")
             except FileNotFoundError:
                 continue  # another run found it damaged
-            except (SafetensorError, OSError) as error:
+                if part_name(raw) not in part.name:
+                    raise ValueError("its digests do not fit its name")
+                found.update(row.tobytes().hex() for row in raw)
+            except (SafetensorError, OSError, ValueError) as error:
                 self._discard(part, error)
         return found
 
@@ -186,9 +189,8 @@ class EmbeddingStore:
         if residues is not None:
             content["lengths"] = np.array([len(r) for r in residues], dtype=np.int64)
             content["residues"] = np.concatenate(residues).astype(np.float16)
-        name = hashlib.sha256(raw.tobytes()).hexdigest()[:16]
         kind = "" if residues is None else "r"
-        part = self.folder / f"part-{kind}{name}.safetensors"
+        part = self.folder / f"part-{kind}{part_name(raw)}.safetensors"
         with self._writing(), atomic_path(part) as temporary:
             save_file(content, temporary, metadata={"sha256": checksum(content)})
         return part
@@ -209,6 +211,11 @@ class EmbeddingStore:
                 f"cannot write into the store {self.folder}: {_reason(error)}; free some "
                 "space or give another --store (what was written stays valid)"
             ) from error
+
+
+def part_name(digests: NDArray[np.uint8]) -> str:
+    """Name of a part, from the digests in it."""
+    return hashlib.sha256(digests.tobytes()).hexdigest()[:16]
 
 
 def checksum(content: dict[str, NDArray]) -> str:

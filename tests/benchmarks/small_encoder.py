@@ -366,8 +366,12 @@ def nearest(task: Task, X: np.ndarray, seed: int) -> tuple[float, float]:
 def poolings(means: np.ndarray, composition: np.ndarray) -> dict[str, np.ndarray]:
     """Vectors by the way they are pooled."""
     last = means.shape[1] - 1
-    ways = {"last": [last], "middle": [(last + 1) // 2], "upper": [*range(last // 2, last + 1)],
-            "all": [*range(1, last + 1)]}  # fmt: skip
+    ways = {
+        "last": [last],
+        "middle": [(last + 1) // 2],
+        "upper": [*range(last // 2, last + 1)],
+        "all": [*range(1, last + 1)],
+    }
     found = {
         name: means[:, layers].reshape(len(means), -1) for name, layers in ways.items()
     }
@@ -406,8 +410,9 @@ def measure_probes(options: argparse.Namespace) -> None:
                 }
                 spread = found[:, 1].std(ddof=1) if len(found) > 1 else 0.0
                 print(
-                    f"{name} {task.metric}, {kind} {way}: validation {found[:, 0].mean():.4f}"
-                    f", test {found[:, 1].mean():.4f} +- {spread:.4f}", flush=True,
+                    f"{name} {task.metric}, {kind} {way}: "
+                    f"validation {found[:, 0].mean():.4f}, "
+                    f"test {found[:, 1].mean():.4f} +- {spread:.4f}", flush=True,
                 )  # fmt: skip
     if options.out:
         options.out.write_text(json.dumps(report, indent=2) + "\n")

@@ -77,6 +77,16 @@ def get_gpu(wildcards):
     return int(embed.encoder != "composition" and embed.device != "cpu")
 
 
+def get_shards(pattern):
+    """Files of the jobs that share a batch's embedding; none if there is one job."""
+    shards = settings.embed.shards
+    return lambda wildcards: (
+        expand(pattern, batch=wildcards.batch, shard=range(1, shards + 1))
+        if shards > 1
+        else []
+    )
+
+
 def get_train_options(wildcards):
     """Options of the model, or of its control, which differs by the loss alone."""
     options = get_options("train")
@@ -119,3 +129,4 @@ def get_trna_truth(wildcards):
 wildcard_constraints:
     batch="|".join(batches),
     model="model|control",
+    shard=r"\d+",
