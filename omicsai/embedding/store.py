@@ -75,13 +75,14 @@ class EmbeddingStore:
                     if residues and "residues" not in file.keys():  # noqa: SIM118
                         continue
                     raw = file.get_tensor("digests")
-            except FileNotFoundError:
-                continue  # another run found it damaged
                 if part_name(raw) not in part.name:
                     raise ValueError("its digests do not fit its name")
-                found.update(row.tobytes().hex() for row in raw)
+            except FileNotFoundError:
+                continue  # another run found it damaged
             except (SafetensorError, OSError, ValueError) as error:
                 self._discard(part, error)
+                continue
+            found.update(row.tobytes().hex() for row in raw)
         return found
 
     def load(self, wanted: Collection[str] | None = None) -> dict[str, NDArray[np.float32]]:
