@@ -211,12 +211,16 @@ class AnnotateOptions(Section):
     )
 
 
+SHIPPED_ENCODERS = ("composition", "omicsai-tiny")
+
+
 class EmbedOptions(Section):
     """Protein embeddings."""
 
     encoder: str = Field(
         "composition",
-        description="'composition', or a ProtTrans or ESM-2 model: folder or hub id",
+        description="'composition', 'omicsai-tiny', or a ProtTrans, Ankh or ESM-2 model: "
+        "folder or hub id",
     )
     revision: str | None = Field(
         None, description="revision of a hub model; empty for its newest"

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from omicsai.embedding.composition import DIMENSION, composition
 
-__all__ = ["ENCODERS", "Encoder", "load_encoder"]
+__all__ = ["Encoded", "Encoder", "load_encoder"]
 
-ENCODERS = ("composition", "omicsai-tiny")  # those that need no download
 TOKENS = 20_000  # of a batch, where memory is no matter
 
 Encoded = tuple[NDArray[np.float32], NDArray[np.float32] | None]

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 CLASSES = 28  # <pad>, </s>, <unk> and the letters
 IGNORE = -100
-REST_RATE = 0.3  # learning rate of embeddings, norms and head beside that of the matrices
+REST_RATE = 1.0  # learning rate of embeddings, norms and head beside that of the matrices
 WATCHED = 100  # held-out proteins whose perplexity is followed
 GROUPS = 4  # proteins of a batch are cropped to the shortest of their group
 IS_STANDARD = np.zeros(VOCABULARY_SIZE, dtype=bool)
@@ -79,10 +79,10 @@ class Recipe:
     heads: int = 6
     layers: int = 4
     tokens: int = 20_000_000
-    batch_tokens: int = 8192
+    batch_tokens: int = 4096
     crop: int = 128
     final_crop: int = 256
-    learning_rate: float = 0.01
+    learning_rate: float = 0.003
     warmup_steps: int = 50
     decay: float = 0.2
     mask: float = 0.15
