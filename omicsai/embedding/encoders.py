@@ -93,7 +93,10 @@ def load_encoder(
     """
     if name == "composition":
         identity = {"encoder": "composition", "revision": "1", "precision": "float32"}
-        return Encoder("composition", DIMENSION, compositions, identity, False)
+        return Encoder(
+            "composition", DIMENSION, compositions, identity,
+            per_residue=False, budget=TOKENS,
+        )  # fmt: skip
     if name == "omicsai-tiny":
         from omicsai.embedding.tiny import load_small
 

@@ -84,7 +84,7 @@ class Recipe:
     final_crop: int = 256
     learning_rate: float = 0.003
     warmup_steps: int = 50
-    decay: float = 0.2
+    decay: float = 0.6
     mask: float = 0.15
     seed: int = 1
 
@@ -446,12 +446,12 @@ def _resume(
     before = Recipe(**about["recipe"])
     history = about["history"]
     step = int(history[-1]["step"])
-    planned = replace(before, tokens=recipe.tokens)
+    planned = replace(before, tokens=recipe.tokens, decay=recipe.decay)
     if about["corpus"] != corpus.digest or planned != recipe:
         raise InputError(
             f"{path} belongs to another corpus or recipe: choose another --out or remove it"
         )
-    if before.tokens != recipe.tokens and (before.falling(step) or recipe.falling(step)):
+    if before != recipe and (before.falling(step) or recipe.falling(step)):
         raise InputError(
             f"{path}: the number of tokens can be changed only before the learning rate "
             f"falls (step {step}): plan at least "
