@@ -45,8 +45,8 @@ def test_ten_proteins_from_a_cold_start(tmp_path):
     for i in range(3):
         ours.append(
             cpu_seconds([
-                sys.executable, "-m", "omicsai", "embed", fasta, "--encoder", "omicsai-tiny",
-                "--out", tmp_path / str(i) / "ten.h5",
+                sys.executable, "-m", "omicsai", "embed", fasta, "--encoder",
+                "omicsai-tiny", "--out", tmp_path / str(i) / "ten.h5",
             ])
         )  # fmt: skip
         plain.append(cpu_seconds([sys.executable, "-c", bare]))
