@@ -12,7 +12,13 @@ from omicsai.embedding import Encoder, embed_sequences
 from omicsai.embedding.batching import batches, check_lengths, in_halves
 from omicsai.embedding.encoders import load_encoder
 from omicsai.embedding.language_model import LanguageModel, _by_length, packed_model
-from omicsai.embedding.t5 import Shape, T5Encoder, distance_buckets
+from omicsai.embedding.t5 import (
+    Shape,
+    T5Encoder,
+    _attention_by_rows,
+    attention,
+    distance_buckets,
+)
 from omicsai.embedding.vocabulary import PROTT5
 from omicsai.errors import InputError, ToolError
 from omicsai.sequences import Sequence
@@ -123,6 +129,18 @@ def test_the_wide_layer_may_be_cut_into_pieces(pairs, monkeypatch):
     monkeypatch.setattr("omicsai.embedding.t5.FEED_FORWARD_BYTES", 4096)
     for (_, one), (_, two) in zip(whole, ours.encode(texts, True), strict=True):
         assert relative(two, one) < 1e-6
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40, 100])
+def test_attention_by_rows_is_the_same(rows):
+    torch.manual_seed(3)
+    q, k, v = torch.randn(3, 2, 3, 40, 8)
+    by_distance = torch.randn(3, 79)
+    expected = attention(q, k, v, by_distance)
+    found = _attention_by_rows(q, k, v, by_distance, rows)
+    torch.testing.assert_close(found, expected)
+    training = attention(q, k, v, by_distance.requires_grad_())
+    torch.testing.assert_close(training.detach(), expected)
 
 
 @pytest.mark.parametrize(("precision", "cosine"), [("bfloat16", 0.999), ("int8", 0.99)])

@@ -21,6 +21,7 @@ from torch.nn import functional as F  # noqa: N812
 
 __all__ = ["Shape", "T5Encoder", "distance_buckets"]
 
+BIAS_BYTES = 256 * 2**20  # of the relative bias on a GPU
 FEED_FORWARD_BYTES = 64 * 2**20  # the widest activation is cut into pieces of this size
 
 
@@ -200,9 +201,33 @@ def attention(q: Tensor, k: Tensor, v: Tensor, by_distance: Tensor) -> Tensor:
         bias = by_distance[:, place - place[:, None] + length - 1].to(q.dtype)
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
         return torch.softmax(q @ k.transpose(-1, -2) + bias, dim=-1) @ v
+    if q.device.type != "cpu":  # kernels of GPUs want the bias written out: rows by rows
+        rows = max(1, BIAS_BYTES // (heads * length * q.element_size()))
+        return _attention_by_rows(q, k, v, by_distance, rows)
     bias = by_distance.as_strided((1, heads, length, length), (0, 2 * length - 1, 1, 1))
     mixed = F.scaled_dot_product_attention(q.flip(-2), k, v, attn_mask=bias, scale=1.0)
     return mixed.flip(-2)
+
+
+def _attention_by_rows(
+    q: Tensor, k: Tensor, v: Tensor, by_distance: Tensor, rows: int
+) -> Tensor:
+    """Do the same with at most `rows` rows of the bias in memory."""
+    length, heads = q.shape[-2], q.shape[1]
+    mixed = []
+    for start in range(0, length, rows):
+        some = q[:, :, start : start + rows]
+        count = some.shape[-2]
+        first = length - start - count  # of the queries in reverse order
+        bias = by_distance.as_strided(
+            (1, heads, count, length), (0, 2 * length - 1, 1, 1), first
+        )
+        mixed.append(
+            F.scaled_dot_product_attention(
+                some.flip(-2), k, v, attn_mask=bias.contiguous(), scale=1.0
+            ).flip(-2)
+        )
+    return torch.cat(mixed, dim=-2)
 
 
 class T5Encoder(nn.Module):
