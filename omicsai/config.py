@@ -216,18 +216,28 @@ class AnnotateOptions(Section):
     )
 
 
+SHIPPED_ENCODERS = ("composition", "omicsai-tiny")
+
+
 class EmbedOptions(Section):
     """Protein embeddings."""
 
     encoder: str = Field(
         "composition",
-        description="'composition', or a ProtTrans or ESM-2 model: folder or hub id",
+        description="'composition', 'omicsai-tiny', or a ProtTrans, Ankh or ESM-2 model: "
+        "folder or hub id",
     )
     revision: str | None = Field(
         None, description="revision of a hub model; empty for its newest"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where a language model runs"
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        "auto", description="float32 on a CPU and bfloat16 on a GPU, or as said"
+    )
+    shards: int = Field(
+        1, ge=1, le=1000, description="jobs that share the work of a batch between them"
     )
 
 

@@ -323,7 +323,8 @@ def test_an_interrupted_embed_resumes_to_the_same_bytes(
 
     fasta, out = pipeline.known / "sequences.fasta", tmp_path / "known.h5"
     command = ("embed", fasta, "--store", tmp_path / "store", "--out", out)
-    monkeypatch.setattr("omicsai.embedding.embed.PART_RESIDUES", 2000)
+    monkeypatch.setattr("omicsai.embedding.embed.PART_SECONDS", 0.0)
+    monkeypatch.setattr(encoders, "TOKENS", 500)
     monkeypatch.setattr(encoders, "composition", dying)
     assert run_omicsai(*command) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "omicsai embed: interrupted"

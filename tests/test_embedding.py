@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,8 @@ from omicsai.embedding import (
     write_embeddings,
 )
 from omicsai.embedding.composition import DIMENSION, SCALES
+from omicsai.embedding.encoders import Encoded
+from omicsai.embedding.vocabulary import read_vocabulary
 from omicsai.errors import InputError, ToolError
 from omicsai.sequences import Sequence, sequence_digest
 from omicsai.sequences.alphabet import AMINO_ACIDS, NONSTANDARD
@@ -204,6 +207,12 @@ def pooled_by_hand(architecture: str, folder: Path, residues: str) -> np.ndarray
     return states.mean(dim=0).numpy()
 
 
+def one(encoder: Encoder, residues: str) -> np.ndarray:
+    """Vector of a single protein."""
+    ((vector, _),) = encoder.encode([residues], False)
+    return vector
+
+
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
@@ -215,7 +224,7 @@ def test_an_encoder_equals_a_plain_forward_pass_pooled_by_hand(
 ):
     folder = request.getfixturevalue(architecture)
     encoder = load_encoder(str(folder), device="cpu")
-    vector = encoder.encode(residues)
+    vector = one(encoder, residues)
     assert vector.dtype == np.float32
     assert vector.shape == (encoder.dimension,) == (32,)
     expected = pooled_by_hand(architecture, folder, residues)
@@ -225,17 +234,31 @@ def test_an_encoder_equals_a_plain_forward_pass_pooled_by_hand(
 @pytest.mark.parametrize("architecture", ["t5", "bert", "esm"])
 def test_rare_residues_are_read_as_x(architecture, request):
     encoder = load_encoder(str(request.getfixturevalue(architecture)), device="cpu")
-    rare, unknown = encoder.encode("MKUZOBJT"), encoder.encode("MKXXXXXT")
+    rare, unknown = one(encoder, "MKUZOBJT"), one(encoder, "MKXXXXXT")
     np.testing.assert_array_equal(rare, unknown)
+
+
+@given(residues=st.text(AMINO_ACIDS + NONSTANDARD, min_size=1, max_size=40))
+@pytest.mark.parametrize("architecture", list(TOKENS))
+def test_the_table_gives_the_tokens_of_the_tokenizer(architecture, residues, request):
+    from transformers import AutoTokenizer
+
+    folder = request.getfixturevalue(architecture)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    vocabulary = read_vocabulary(tokenizer, "model")
+    text = re.sub("[UZOBJ]", "X", residues)
+    text = text if architecture in ("ankh", "esm") else " ".join(text)
+    text = f"<AA2fold> {text}" if architecture == "prost_t5" else text
+    assert vocabulary.tokens(residues).tolist() == tokenizer(text)["input_ids"]
 
 
 def test_long_proteins_need_relative_or_rotary_positions(t5, bert, esm):
     for folder in (t5, esm):
-        assert np.isfinite(load_encoder(str(folder), device="cpu").encode("MKT" * 40)).all()
+        assert np.isfinite(one(load_encoder(str(folder), device="cpu"), "MKT" * 40)).all()
     encoder = load_encoder(str(bert), device="cpu")
-    assert np.isfinite(encoder.encode("M" * 48)).all()
-    with pytest.raises(InputError, match="49 residues exceeds the model's 50 positions"):
-        encoder.encode("M" * 49)
+    assert np.isfinite(one(encoder, "M" * 48)).all()
+    with pytest.raises(InputError, match="49 residues exceeds the 48 that the model"):
+        one(encoder, "M" * 49)
 
 
 def test_the_identity_changes_with_the_weights(t5, tmp_path):
@@ -250,9 +273,9 @@ def test_the_identity_changes_with_the_weights(t5, tmp_path):
 def test_a_residue_without_token_is_refused(tmp_path):
     save_t5(tmp_path / "t5", t5_tokenizer(LETTERS.replace("X", "")), 3 + len(LETTERS))
     encoder = load_encoder(str(tmp_path / "t5"), device="cpu")
-    assert encoder.encode("MKT").shape == (32,)
+    assert one(encoder, "MKT").shape == (32,)
     with pytest.raises(InputError, match="made 2 residue tokens of 3 residues"):
-        encoder.encode("MUK")
+        one(encoder, "MUK")
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path):
@@ -300,13 +323,15 @@ class Counting:
     def __init__(self, last: int | None = None) -> None:
         self.computed: list[str] = []
         self.last = last
-        self.encoder = Encoder("counting", 427, self.encode, {"encoder": "counting"})
+        self.encoder = Encoder(
+            "counting", 427, self.encode, {"encoder": "counting"}, budget=200
+        )
 
-    def encode(self, residues: str) -> np.ndarray:
+    def encode(self, sequences: list[str], residues: bool) -> list[Encoded]:
         if self.last is not None and len(self.computed) >= self.last:
             raise KeyboardInterrupt
-        self.computed.append(residues)
-        return composition(residues)
+        self.computed += sequences
+        return [(composition(text), None) for text in sequences]
 
 
 @pytest.fixture
@@ -318,7 +343,7 @@ def proteins(simulated) -> list[Sequence]:
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr("omicsai.embedding.embed.PART_RESIDUES", 600)
+    monkeypatch.setattr("omicsai.embedding.embed.PART_SECONDS", 0.0)
 
 
 def test_each_different_sequence_is_computed_once(proteins):

@@ -107,7 +107,7 @@ def test_heavy_libraries_are_imported_where_they_are_needed(path):
     part = path.relative_to(PACKAGE).parts[0]
     heavy = {module.split(".")[0] for module in at_import(ast.parse(path.read_bytes()))}
     heavy &= HEAVY
-    if part == "robust":
+    if part == "robust" or path.name in ("t5.py", "pretrain.py"):  # never imported early
         heavy -= {"torch"}
     if part == "report":
         heavy -= {"matplotlib"}

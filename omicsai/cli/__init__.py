@@ -33,6 +33,8 @@ STAGES = (
     "noise",
     "benchmark",
     "build-profiles",
+    "pretrain",
+    "store",
 )
 
 logger = logging.getLogger("omicsai")

@@ -1,9 +1,13 @@
 """Embeddings: encoders, the content-addressed store, HDF5 in and out (floor 2)."""
 
 from omicsai.embedding.composition import composition
-from omicsai.embedding.embed import embed_sequences
+from omicsai.embedding.embed import embed_sequences, fill_store
 from omicsai.embedding.encoders import Encoder, load_encoder
-from omicsai.embedding.hdf5 import read_embeddings, write_embeddings
+from omicsai.embedding.hdf5 import (
+    read_embeddings,
+    write_embeddings,
+    write_residue_embeddings,
+)
 from omicsai.embedding.projection import project
 from omicsai.embedding.store import EmbeddingStore
 
@@ -12,8 +16,10 @@ __all__ = [
     "Encoder",
     "composition",
     "embed_sequences",
+    "fill_store",
     "load_encoder",
     "project",
     "read_embeddings",
     "write_embeddings",
+    "write_residue_embeddings",
 ]

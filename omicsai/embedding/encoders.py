@@ -1,13 +1,8 @@
-"""One interface for every encoder: a protein in, one vector out.
-
-A protein is encoded on its own, without padding, so its vector never depends on which
-other proteins share the run; that is what lets interrupted and extended runs end with the
-same bytes.
-"""
+"""One interface for every encoder: proteins in, one vector each out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,44 +11,73 @@ from numpy.typing import NDArray
 
 from omicsai.embedding.composition import DIMENSION, composition
 
-__all__ = ["Encoder", "load_encoder"]
+__all__ = ["Encoded", "Encoder", "load_encoder"]
+
+TOKENS = 20_000  # of a batch, where memory is no matter
+
+Encoded = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A function from residues to a vector, and what identifies it.
+    """Functions from residues to vectors, and what identifies them.
 
     Attributes
     ----------
     name
-        ``"composition"``, a model folder or a hub id.
+        ``"composition"``, ``"omicsai-tiny"``, a model folder or a hub id.
     dimension
         Length of a vector.
+    encode
+        From the canonical residues of n proteins to n pairs: a (dimension,) float32 vector
+        and, if the second argument is true, (length, width) float32 states of the residues.
     identity
         Everything a vector depends on besides the sequence: name, revision, precision.
-    encode
-        Canonical residues to a (dimension,) float32 vector.
+    per_residue
+        Whether there are states of the residues.
+    budget
+        Residues of a batch.
+    limit
+        Longest protein the model can read; None if there is no limit.
+    memory
+        Bytes needed to encode one protein of a length.
+    device
+        ``"cpu"`` or ``"cuda"``: whose memory that is.
     """
 
     name: str
     dimension: int
-    encode: Callable[[str], NDArray[np.float32]]
+    encode: Callable[[Sequence[str], bool], list[Encoded]]
     identity: dict[str, str] = field(default_factory=dict)
+    per_residue: bool = True
+    budget: int = TOKENS
+    limit: int | None = None
+    memory: Callable[[int], int] = lambda length: 0
+    device: str = "cpu"
 
 
 def load_encoder(
-    name: str, *, revision: str | None = None, device: str = "auto", threads: int = 1
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 1,
 ) -> Encoder:
     """Load an encoder by name.
 
     Parameters
     ----------
     name
-        ``"composition"``, or a ProtTrans or ESM-2 model as a local folder or hub id.
+        ``"composition"``, ``"omicsai-tiny"``, or a ProtTrans, Ankh or ESM-2 model as a
+        local folder or hub id.
     revision
         Revision of a hub model; None is its newest.
     device
-        ``"auto"`` (GPU if there is one), ``"cpu"`` or ``"cuda"``.
+        ``"auto"`` (GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    precision
+        ``"auto"`` (float32 on a CPU, bfloat16 on a GPU), ``"float32"``, ``"bfloat16"``,
+        ``"float16"``, or ``"int8"`` (T5 on a CPU; states differ by some per cent).
     threads
         CPU threads.
 
@@ -69,10 +93,28 @@ def load_encoder(
     """
     if name == "composition":
         identity = {"encoder": "composition", "revision": "1", "precision": "float32"}
-        return Encoder("composition", DIMENSION, composition, identity)
+        return Encoder(
+            "composition", DIMENSION, compositions, identity,
+            per_residue=False, budget=TOKENS,
+        )  # fmt: skip
+    if name == "omicsai-tiny":
+        from omicsai.embedding.tiny import load_small
+
+        return load_small(device=device, precision=precision, threads=threads)
     from omicsai.embedding.language_model import load_language_model
 
-    model = load_language_model(name, revision=revision, device=device, threads=threads)
+    model = load_language_model(
+        name, revision=revision, device=device, precision=precision, threads=threads
+    )
     shown = Path(name).name if Path(name).is_dir() else name
-    identity = {"encoder": shown, **model.identity}
-    return Encoder(shown, model.dimension, model.encode, identity)
+    return Encoder(
+        name=shown, dimension=model.dimension, encode=model.encode,
+        identity={"encoder": shown, **model.identity},
+        budget=model.budget(), limit=model.limit, memory=model.memory,
+        device=model.device.type,
+    )  # fmt: skip
+
+
+def compositions(sequences: Sequence[str], residues: bool = False) -> list[Encoded]:
+    """Composition features of proteins; there are none of residues."""
+    return [(composition(text), None) for text in sequences]

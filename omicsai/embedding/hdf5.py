@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from omicsai.embedding.store import EmbeddingStore
 from omicsai.errors import InputError
+from omicsai.sequences import Sequence as Record
+from omicsai.sequences import sequence_digest
 from omicsai.tables import atomic_path
 
-__all__ = ["read_embeddings", "write_embeddings"]
+__all__ = ["read_embeddings", "write_embeddings", "write_residue_embeddings"]
 
 
 def dataset_name(record_id: str) -> str:
@@ -62,6 +65,45 @@ def write_embeddings(
                 dataset_name(record_id), data=np.asarray(vector, dtype=np.float32)
             )
             dataset.attrs["original_id"] = record_id
+
+
+def write_residue_embeddings(
+    path: Path | str, sequences: Sequence[Record], store: EmbeddingStore
+) -> None:
+    """Write one (length, w) float16 dataset per protein, atomically.
+
+    The layout of UniProt's ``per-residue.h5``; one part of the store is in memory at a
+    time.
+
+    Parameters
+    ----------
+    path
+        The ``.h5`` file.
+    sequences
+        Proteins with unique ids.
+    store
+        Where their vectors per residue are.
+
+    Raises
+    ------
+    InputError
+        If the store lacks one of them.
+    """
+    import h5py
+
+    ids: dict[str, list[str]] = {}
+    for record in sequences:
+        ids.setdefault(sequence_digest(record.residues), []).append(record.id)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for key, value in sorted(store.identity.items()):
+            file.attrs[key] = value
+        for digest, states in store.load_residues(ids):
+            for record_id in ids.pop(digest):
+                dataset = file.create_dataset(dataset_name(record_id), data=states)
+                dataset.attrs["original_id"] = record_id
+        if ids:
+            missing = next(iter(ids.values()))[0]
+            raise InputError(f"{path}: the store has no vectors per residue of '{missing}'")
 
 
 def read_embeddings(

@@ -1,143 +1,164 @@
-"""Protein language models through `transformers`: ProtT5, ProtBert, Ankh, ESM-2."""
+"""Protein language models: ProtT5, ProstT5, Ankh, ProtBert, ESM-2 and the like.
+
+T5 encoders run on our own packed engine (`omicsai.embedding.t5`); the other families run
+on `transformers`, sequences of exactly one length at a time. Neither pads.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from omicsai.embedding.encoders import Encoded
+from omicsai.embedding.vocabulary import Vocabulary, read_vocabulary
 from omicsai.errors import InputError, ToolError
-from omicsai.sequences.alphabet import AMINO_ACIDS
 from omicsai.tables.provenance import file_digest, package_versions
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LanguageModel", "load_language_model"]
+    from omicsai.embedding.t5 import T5Encoder
+
+__all__ = ["LanguageModel", "choose_device", "load_language_model"]
 
 logger = logging.getLogger(__name__)
 
-RARE_RESIDUES = re.compile("[UZOBJ]")
-PROSTT5_PREFIX = "<AA2fold>"
 WEIGHT_FILES = ("*.safetensors", "*.bin")
+CACHE_VALUES = (
+    2**22
+)  # on a CPU, what the widest layer makes of a batch should stay in cache
+GPU_SHARE = 0.4  # of the free memory of a GPU, for the activations of a batch
+GPU_TOKENS = 65_536
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A loaded model with its tokenizer; call `encode`.
+    """A loaded model; call `encode`.
 
     Attributes
     ----------
-    spaced
-        Whether the tokenizer wants residues separated by blanks.
-    prefix
-        Token in front of the residues (ProstT5), or empty.
+    states
+        Packed tokens (n,) and the length of each sequence to the states (n, dimension).
+    vocabulary
+        From residues to tokens.
+    dimension, widest
+        Width of the states and of the widest layer.
+    bytes_per_token
+        Memory that the states of one token need while a batch runs.
+    limit
+        Longest sequence in residues; None if there is no limit.
+    identity
+        Revision, precision and versions of what a vector depends on.
     """
 
-    model: Any
-    tokenizer: Any
+    states: Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
+    vocabulary: Vocabulary
     device: torch.device
     dimension: int
-    spaced: bool
-    prefix: str
+    widest: int
+    bytes_per_token: int
+    limit: int | None
     identity: dict[str, str]
 
-    def encode(self, residues: str) -> NDArray[np.float32]:
+    def encode(self, sequences: Sequence[str], residues: bool = False) -> list[Encoded]:
         """Mean of the last hidden states over the residues, special tokens excluded.
 
         Parameters
         ----------
+        sequences
+            Canonical residues of n proteins.
         residues
-            Canonical residues; U, Z, O, B and J are read as X.
+            Give the states as well.
 
         Returns
         -------
-        (dimension,) float32
-            The pooled embedding, averaged in float32.
-
-        Raises
-        ------
-        InputError
-            If the tokenizer does not give exactly one token per residue, or the sequence
-            is longer than the model's position table.
-        ToolError
-            If the result is not finite.
+        list of (vector, states)
+            (dimension,) float32, averaged in float32, and (length, dimension) float32 or
+            None.
         """
         import torch
 
-        ids, mask = self.tokenize(residues)
-        if int(mask.sum()) != len(residues):
-            raise InputError(
-                f"the tokenizer of {self.identity['architecture']} made {int(mask.sum())} "
-                f"residue tokens of {len(residues)} residues: the folder's tokenizer does "
-                "not fit protein sequences"
-            )
-        limit = self._position_limit()
-        if limit is not None and len(ids) > limit:
-            raise InputError(
-                f"a sequence of {len(residues)} residues exceeds the model's {limit} "
-                "positions: set check.max_length, or choose a model with relative "
-                "positions such as ProtT5"
-            )
-        tokens = torch.tensor(ids, device=self.device)[None]
+        states = self._residues(sequences)
+        means = torch.stack([each.float().mean(dim=0) for each in states]).cpu().numpy()
+        if not residues:
+            return [(mean, None) for mean in means]
+        return [
+            (mean, each.float().cpu().numpy())
+            for mean, each in zip(means, states, strict=True)
+        ]
+
+    def _residues(self, sequences: Sequence[str]) -> list[torch.Tensor]:
+        import torch
+
+        tokens = [self.vocabulary.tokens(residues) for residues in sequences]
+        lengths = [len(ids) for ids in tokens]
+        front, specials = len(self.vocabulary.before), self.vocabulary.specials
+        for residues, length in zip(sequences, lengths, strict=True):
+            if length != len(residues) + specials:
+                raise ToolError(f"{len(residues)} residues became {length} tokens")
+            if self.limit is not None and len(residues) > self.limit:
+                raise InputError(
+                    f"a protein of {len(residues)} residues exceeds the {self.limit} that "
+                    "the model reads: set 'check.max_length', or choose a model with "
+                    "relative positions such as ProtT5"
+                )
+        packed = torch.from_numpy(np.concatenate(tokens)).to(self.device)
         with torch.inference_mode():
-            hidden = self.model(
-                input_ids=tokens, attention_mask=torch.ones_like(tokens)
-            ).last_hidden_state[0]
-            kept = torch.tensor(mask, device=self.device)
-            pooled = hidden[kept].float().mean(dim=0).cpu().numpy()
-        if not np.isfinite(pooled).all():
+            states = self.states(packed, lengths)
+        if not bool(torch.isfinite(states).all()):
             raise ToolError(
-                f"the encoder overflowed on a sequence of {len(residues)} residues in "
-                f"{self.identity['precision']}"
+                f"the encoder overflowed in {self.identity['precision']}: choose "
+                "'embed.precision: bfloat16' or float32"
             )
-        return pooled
+        starts = np.cumsum([0, *lengths[:-1]]) + front
+        return [
+            states[start : start + len(residues)]
+            for start, residues in zip(starts, sequences, strict=True)
+        ]
 
-    def tokenize(self, residues: str) -> tuple[list[int], NDArray[np.bool_]]:
-        """Token ids of a sequence and which of them stand for residues."""
-        text = RARE_RESIDUES.sub("X", residues)
-        text = " ".join(text) if self.spaced else text
-        if self.prefix:
-            text = f"{self.prefix} {text}"
-        ids = list(self.tokenizer(text)["input_ids"])
-        special = set(self.tokenizer.all_special_ids)
-        if self.prefix:
-            special.add(self.tokenizer.convert_tokens_to_ids(self.prefix))
-        return ids, np.array([token not in special for token in ids])
+    def budget(self) -> int:
+        """Tokens of a batch: what fits the cache of a CPU or the memory of a GPU."""
+        import torch
 
-    def _position_limit(self) -> int | None:
-        config = self.model.config
-        if config.model_type == "t5" or (
-            getattr(config, "position_embedding_type", "absolute") == "rotary"
-        ):
-            return None
-        return getattr(config, "max_position_embeddings", None)
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            return max(1, min(GPU_TOKENS, int(GPU_SHARE * free / self.bytes_per_token)))
+        return max(256, CACHE_VALUES // self.widest)
+
+    def memory(self, length: int) -> int:
+        """Bytes needed to encode one protein of `length` residues."""
+        return (length + self.vocabulary.specials) * self.bytes_per_token
 
 
 def load_language_model(
-    name: str, *, revision: str | None = None, device: str = "auto", threads: int = 1
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 1,
 ) -> LanguageModel:
     """Load a model and its tokenizer from a folder or the Hugging Face hub.
 
     Weights are read from safetensors, or from a checkpoint that `torch` reads with
-    ``weights_only=True``; code that comes with a model is never run. The precision is
-    float32 on a CPU and bfloat16 on a GPU (T5 overflows in float16).
+    ``weights_only=True``; code that comes with a model is never run.
 
     Parameters
     ----------
-    name, revision, device, threads
+    name, revision, device, precision, threads
         As in `omicsai.embedding.load_encoder`.
 
     Returns
     -------
     LanguageModel
-        In evaluation mode on its device.
+        On its device.
 
     Raises
     ------
@@ -162,8 +183,8 @@ def load_language_model(
             "saved by transformers, with weights and tokenizer)"
         )
     torch.set_num_threads(threads)
-    chosen = _choose_device(device)
-    dtype = torch.float32 if chosen.type == "cpu" else torch.bfloat16
+    chosen = choose_device(device)
+    dtype = choose_precision(precision, chosen)
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
@@ -176,47 +197,131 @@ def load_language_model(
             "fetch the model once where there is a network ('hf download "
             f"{name}') and set HF_HOME to that cache"
         ) from error
-    model = model.to(chosen).eval()
-    spaced, prefix = _tokenizer_style(tokenizer, name)
+    vocabulary = read_vocabulary(tokenizer, name)
     identity = {
         "revision": _revision(folder, config),
-        "precision": str(dtype).removeprefix("torch."),
+        "precision": precision
+        if precision == "int8"
+        else str(dtype).removeprefix("torch."),
         "architecture": type(model).__name__,
         **package_versions("torch", "transformers"),
     }
+    if config.model_type == "t5":
+        from omicsai.embedding.t5 import Shape, T5Encoder
+
+        encoder = T5Encoder(Shape.of(config.to_dict()))
+        encoder.load_transformers(model.state_dict())
+        return packed_model(encoder.to(dtype), vocabulary, chosen, identity)
+    model = model.to(chosen).eval()
+    width = int(config.hidden_size)
+    widest = int(getattr(config, "intermediate_size", 4 * width))
     return LanguageModel(
-        model, tokenizer, chosen, int(config.hidden_size), spaced, prefix, identity
-    )
+        states=_by_length(model), vocabulary=vocabulary, device=chosen, dimension=width,
+        widest=widest, bytes_per_token=model.dtype.itemsize * (8 * width + 2 * widest),
+        limit=_position_limit(config, vocabulary), identity=identity,
+    )  # fmt: skip
 
 
-def _choose_device(device: str) -> torch.device:
+def packed_model(
+    encoder: T5Encoder,
+    vocabulary: Vocabulary,
+    device: torch.device,
+    identity: dict[str, str],
+    layers: Sequence[int] | None = None,
+) -> LanguageModel:
+    """Put a T5 encoder behind the interface of a language model.
+
+    Parameters
+    ----------
+    encoder
+        In the precision it is to run in.
+    vocabulary
+        Its tokens.
+    device
+        Where it runs.
+    identity
+        What its vectors depend on.
+    layers
+        Which states to give side by side (0: the embedding); None for the last ones.
+
+    Returns
+    -------
+    LanguageModel
+        Without a limit of length.
+    """
+    import torch
+
+    if identity["precision"] == "int8":
+        encoder = encoder.quantise()
+    encoder = encoder.to(device).eval().requires_grad_(False)
+    shape = encoder.shape
+
+    def joined(tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        every = encoder.states(tokens, lengths)
+        return torch.cat([every[layer] for layer in layers or [-1]], dim=1)
+
+    # residual stream, norms, queries, keys, values and mixed values live at once
+    values = 6 * shape.d_model + 6 * shape.inner
+    return LanguageModel(
+        states=encoder if layers is None else joined, vocabulary=vocabulary,
+        device=device, dimension=shape.d_model * len(layers or [-1]),
+        widest=shape.d_ff, bytes_per_token=values * encoder.norm.weight.itemsize,
+        limit=None, identity=identity,
+    )  # fmt: skip
+
+
+def _by_length(model: Any) -> Callable[[torch.Tensor, Sequence[int]], torch.Tensor]:
+    """Packed interface of a `transformers` model: one pass per run of equal lengths."""
+    import torch
+
+    def states(tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        parts, start = [], 0
+        for length, run in groupby(lengths):
+            count = len(list(run))
+            ids = tokens[start : start + count * length].view(count, length)
+            hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids))
+            parts.append(hidden.last_hidden_state.reshape(count * length, -1))
+            start += count * length
+        return torch.cat(parts)
+
+    return states
+
+
+def choose_device(device: str) -> torch.device:
+    """Device by name; ``"auto"`` is a GPU if there is one."""
     import torch
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
+    if device.startswith("cuda") and not torch.cuda.is_available():
         raise ToolError("no GPU is visible to torch: use 'embed.device: cpu' or 'auto'")
     return torch.device(device)
 
 
-def _tokenizer_style(tokenizer: Any, name: str) -> tuple[bool, str]:
-    """Whether residues are separated by blanks, and the prefix; found by trying."""
-    vocabulary = tokenizer.get_vocab()
-    prefix = PROSTT5_PREFIX if PROSTT5_PREFIX in vocabulary else ""
-    special = set(tokenizer.all_special_ids)
-    for spaced in (True, False):
-        probe = " ".join(AMINO_ACIDS) if spaced else AMINO_ACIDS
-        ids = list(tokenizer(probe)["input_ids"])
-        residues = [token for token in ids if token not in special]
-        # Ankh's vocabulary has no blank: joined by blanks, every other token is unknown
-        if tokenizer.unk_token_id in ids:
-            continue
-        if len(residues) == len(set(residues)) == len(AMINO_ACIDS):
-            return spaced, prefix
-    raise ToolError(
-        f"the tokenizer of '{name}' does not give one token per amino acid: this is not a "
-        "protein language model, or its tokenizer files are missing"
-    )
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Type of weights and states; ``"auto"`` is float32 on a CPU, bfloat16 on a GPU."""
+    import torch
+
+    if precision == "int8":
+        if device.type != "cpu":
+            raise ToolError("'embed.precision: int8' runs on a CPU only: use bfloat16")
+        return torch.float32
+    if precision == "auto":
+        precision = "float32" if device.type == "cpu" else "bfloat16"
+    return {
+        "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16
+    }[precision]  # fmt: skip
+
+
+def _position_limit(config: Any, vocabulary: Vocabulary) -> int | None:
+    if getattr(config, "position_embedding_type", "absolute") == "rotary":
+        return None
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None:
+        return None
+    if config.model_type == "esm":  # positions are counted from behind the padding token
+        positions -= config.pad_token_id + 1
+    return int(positions) - vocabulary.specials
 
 
 def _revision(folder: Path, config: Any) -> str:

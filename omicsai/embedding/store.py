@@ -1,8 +1,18 @@
 """The content-addressed store: a sequence is encoded once, whatever it is called.
 
 A store is a folder with one sub-folder per encoder identity; each holds immutable part
-files (safetensors: ``digests`` and ``vectors``). A part appears by renaming, so a killed
-run leaves complete parts only, and several runs may write at once.
+files (safetensors) with a checksum of their content. A part is written by one process
+under a hidden name and appears by renaming, so a killed run leaves complete parts only,
+and several runs may write at once.
+
+====================  ================  ==============================================
+in a part             shape             content
+====================  ================  ==============================================
+``digests``           (n, 32) uint8     SHA-256 of each sequence
+``vectors``           (n, d) float32    one vector per protein
+``lengths``           (n,) int64        residues of each protein   (per-residue only)
+``residues``          (sum, w) float16  one vector per residue     (per-residue only)
+====================  ================  ==============================================
 """
 
 from __future__ import annotations
@@ -10,17 +20,20 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from omicsai.errors import InputError, ToolError
 from omicsai.tables import atomic_path, write_json
 
-__all__ = ["EmbeddingStore"]
+__all__ = ["EmbeddingStore", "list_stores", "prune", "verify"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,29 +54,113 @@ class EmbeddingStore:
         name = Path(identity.get("encoder", "encoder")).name
         key = hashlib.sha256(text.encode()).hexdigest()[:12]
         self.folder = Path(folder) / f"{name}-{key}"
-        if not (self.folder / "encoder.json").exists():
-            write_json(self.folder / "encoder.json", identity)
+        self.identity = identity
 
-    def load(self) -> dict[str, NDArray[np.float32]]:
-        """Read every stored vector, by SHA-256 hexadecimal digest.
+    def parts(self) -> list[Path]:
+        """Part files, in order of name."""
+        return sorted(self.folder.glob("part-*.safetensors"))
 
-        A part that cannot be read is removed with a warning; its sequences are computed
-        again.
+    def known(self, *, residues: bool = False) -> set[str]:
+        """Digests of the stored sequences; reads no vector.
+
+        Parameters
+        ----------
+        residues
+            Count only those with vectors per residue.
+        """
+        found: set[str] = set()
+        for part in self.parts():
+            try:
+                with safe_open(part, "np") as file:
+                    if residues and "residues" not in file.keys():  # noqa: SIM118
+                        continue
+                    raw = file.get_tensor("digests")
+                if part_name(raw) not in part.name:
+                    raise ValueError("its digests do not fit its name")
+            except FileNotFoundError:
+                continue  # another run found it damaged
+            except (SafetensorError, OSError, ValueError) as error:
+                self._discard(part, error)
+                continue
+            found.update(row.tobytes().hex() for row in raw)
+        return found
+
+    def load(self, wanted: Collection[str] | None = None) -> dict[str, NDArray[np.float32]]:
+        """Read vectors, by SHA-256 hexadecimal digest, checking every part that is read.
+
+        A part that is damaged is removed with a warning; its sequences count as unknown.
+
+        Parameters
+        ----------
+        wanted
+            Digests to look for; None for all.
+
+        Returns
+        -------
+        dict of str to (d,) float32
+            The vectors that were found.
         """
         vectors: dict[str, NDArray[np.float32]] = {}
-        for part in sorted(self.folder.glob("part-*.safetensors")):
-            try:
-                content = load_file(part)
-                digests, rows = content["digests"], content["vectors"]
-            except (SafetensorError, KeyError) as error:
-                logger.warning("%s is damaged (%s): computing it again", part, error)
-                part.unlink()
-                continue
-            for digest, row in zip(digests, rows, strict=True):
-                vectors[digest.tobytes().hex()] = row
+        for digests, content in self._contents(wanted):
+            for i, digest in digests:
+                vectors.setdefault(digest, content["vectors"][i].copy())
         return vectors
 
-    def append(self, digests: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    def load_residues(self, wanted: Collection[str]) -> Iterator[tuple[str, NDArray]]:
+        """Read vectors per residue, one part after the other.
+
+        Yields
+        ------
+        digest : str
+            Of one of the wanted sequences; each comes once.
+        vectors : (length, w) float16
+            One row per residue.
+        """
+        seen: set[str] = set()
+        for digests, content in self._contents(wanted):
+            if "residues" not in content:
+                continue
+            ends = np.cumsum(content["lengths"])
+            for i, digest in digests:
+                if digest not in seen:
+                    seen.add(digest)
+                    start = ends[i] - content["lengths"][i]
+                    yield digest, content["residues"][start : ends[i]]
+
+    def _contents(
+        self, wanted: Collection[str] | None
+    ) -> Iterator[tuple[list[tuple[int, str]], dict[str, NDArray]]]:
+        """Wanted rows and content of each part that has any."""
+        chosen = None if wanted is None else set(wanted)
+        for part in self.parts():
+            try:
+                content = read_part(part)
+            except (SafetensorError, KeyError, ValueError) as error:
+                self._discard(part, error)
+                continue
+            except FileNotFoundError:
+                continue  # another run found it damaged
+            digests = [row.tobytes().hex() for row in content["digests"]]
+            rows = [(i, d) for i, d in enumerate(digests) if chosen is None or d in chosen]
+            if rows:
+                yield rows, content
+
+    def _discard(self, part: Path, error: Exception) -> None:
+        try:
+            part.unlink(missing_ok=True)
+        except OSError:
+            raise ToolError(
+                f"{part} is damaged and the store is read-only: remove it, or give "
+                "another --store"
+            ) from error
+        logger.warning("%s is damaged (%s): computing it again", part, error)
+
+    def append(
+        self,
+        digests: Sequence[str],
+        vectors: NDArray[np.float32],
+        residues: Sequence[NDArray] | None = None,
+    ) -> Path:
         """Add vectors as one new part.
 
         Parameters
@@ -72,8 +169,160 @@ class EmbeddingStore:
             SHA-256 hexadecimal digests of n sequences.
         vectors
             (n, d) float32.
+        residues
+            n arrays (length, w), kept as float16; None to keep none.
+
+        Returns
+        -------
+        Path
+            The part.
+
+        Raises
+        ------
+        InputError
+            If the store cannot be written.
         """
         raw = np.array([list(bytes.fromhex(d)) for d in digests], dtype=np.uint8)
-        name = hashlib.sha256(raw.tobytes()).hexdigest()[:16]
-        with atomic_path(self.folder / f"part-{name}.safetensors") as temporary:
-            save_file({"digests": raw, "vectors": np.ascontiguousarray(vectors)}, temporary)
+        content: dict[str, NDArray] = {
+            "digests": raw,
+            "vectors": np.ascontiguousarray(vectors),
+        }
+        if residues is not None:
+            content["lengths"] = np.array([len(r) for r in residues], dtype=np.int64)
+            content["residues"] = np.concatenate(residues).astype(np.float16)
+        kind = "" if residues is None else "r"
+        part = self.folder / f"part-{kind}{part_name(raw)}.safetensors"
+        with self._writing(), atomic_path(part) as temporary:
+            save_file(content, temporary, metadata={"sha256": checksum(content)})
+        return part
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a small file beside the parts."""
+        with self._writing():
+            write_json(self.folder / name, value)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            if not (self.folder / "encoder.json").exists():
+                write_json(self.folder / "encoder.json", self.identity)
+            yield
+        except (OSError, SafetensorError, InputError) as error:
+            raise InputError(
+                f"cannot write into the store {self.folder}: {_reason(error)}; free some "
+                "space or give another --store (what was written stays valid)"
+            ) from error
+
+
+def part_name(digests: NDArray[np.uint8]) -> str:
+    """Name of a part, from the digests in it."""
+    return hashlib.sha256(digests.tobytes()).hexdigest()[:16]
+
+
+def checksum(content: dict[str, NDArray]) -> str:
+    """SHA-256 of the arrays of a part, by name."""
+    whole = hashlib.sha256()
+    for name, value in sorted(content.items()):
+        whole.update(f"{name} {value.dtype} {value.shape};".encode())
+        whole.update(np.ascontiguousarray(value).data)
+    return whole.hexdigest()
+
+
+def read_part(part: Path) -> dict[str, NDArray]:
+    """Read a part and check its content.
+
+    Raises
+    ------
+    ValueError, SafetensorError
+        If it is damaged.
+    """
+    content = load_file(part)
+    with safe_open(part, "np") as file:
+        expected = (file.metadata() or {}).get("sha256")
+    if checksum(content) != expected:
+        raise ValueError("its checksum does not fit")
+    return content
+
+
+def list_stores(folder: Path | str) -> list[EmbeddingStore]:
+    """List the stores of all encoders under a root.
+
+    Raises
+    ------
+    InputError
+        If the root is no store.
+    """
+    found = []
+    for about in sorted(Path(folder).glob("*/encoder.json")):
+        store = EmbeddingStore(folder, json.loads(about.read_text(encoding="utf-8")))
+        store.folder = about.parent
+        found.append(store)
+    if not found:
+        raise InputError(f"{folder} is no embedding store: it holds no */encoder.json")
+    return found
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split())
+
+
+def verify(store: EmbeddingStore) -> tuple[int, list[Path]]:
+    """Check every part of a store.
+
+    Returns
+    -------
+    vectors : int
+        Number of vectors in whole parts.
+    damaged : list of Path
+        Parts whose content does not fit their checksum.
+    """
+    vectors, damaged = 0, []
+    for part in store.parts():
+        try:
+            vectors += len(read_part(part)["digests"])
+        except (SafetensorError, KeyError, ValueError):
+            damaged.append(part)
+    return vectors, damaged
+
+
+def prune(store: EmbeddingStore, keep: Collection[str] | None = None) -> tuple[int, int]:
+    """Put a store into one part per kind, without repeats, damage and leftovers.
+
+    Not to be run while something else writes into the store.
+
+    Parameters
+    ----------
+    store
+        The store.
+    keep
+        Digests to keep; None for all.
+
+    Returns
+    -------
+    before, after : int
+        Bytes of the store.
+    """
+    old = store.parts()
+    before = sum(part.stat().st_size for part in old)
+    vectors = store.load(keep)
+    fresh: set[Path] = set()
+    for part in old:  # one vector per residue: part by part, for they are large
+        if not part.exists() or "residues" not in (content := read_part(part)):
+            continue
+        digests = [row.tobytes().hex() for row in content["digests"]]
+        states = np.split(content["residues"], np.cumsum(content["lengths"])[:-1])
+        rows = [i for i, digest in enumerate(digests) if digest in vectors]
+        if rows:
+            fresh.add(store.append(
+                [digests[i] for i in rows],
+                np.stack([vectors.pop(digests[i]) for i in rows]),
+                [states[i] for i in rows],
+            ))  # fmt: skip
+    if vectors:
+        order = sorted(vectors)
+        fresh.add(store.append(order, np.stack([vectors[digest] for digest in order])))
+    for path in [*old, *store.folder.glob(".part-*"), *store.folder.glob("plan-*.json")]:
+        if path not in fresh:
+            path.unlink(missing_ok=True)
+    return before, sum(part.stat().st_size for part in store.parts())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omicsai.batches import HEADER_LABELS, read_batches
 from omicsai.code import code_digest
-from omicsai.config import BUILTIN, PFAM, read_config
+from omicsai.config import BUILTIN, PFAM, SHIPPED_ENCODERS, read_config
 from omicsai.simulate.files import EXAMPLE_FOLDER, FILES, TRNA_FILES
 
 settings = read_config(config, workflow.configfiles)
@@ -72,9 +72,19 @@ def get_annotation_files(wildcards):
 
 
 def get_gpu(wildcards):
-    """One GPU for a language model that may use it, none for `composition`."""
+    """One GPU for a language model that may use it, none for the shipped encoders."""
     embed = settings.embed
-    return int(embed.encoder != "composition" and embed.device != "cpu")
+    return int(embed.encoder not in SHIPPED_ENCODERS and embed.device != "cpu")
+
+
+def get_shards(pattern):
+    """Files of the jobs that share a batch's embedding; none if there is one job."""
+    shards = settings.embed.shards
+    return lambda wildcards: (
+        expand(pattern, batch=wildcards.batch, shard=range(1, shards + 1))
+        if shards > 1
+        else []
+    )
 
 
 def get_train_options(wildcards):
@@ -121,3 +131,4 @@ def get_trna_truth(wildcards):
 wildcard_constraints:
     batch="|".join(batches),
     model="model|control",
+    shard=r"\d+",

@@ -1,0 +1,372 @@
+"""A T5 encoder over packed sequences: no padding anywhere.
+
+Sequences are laid one behind the other; everything that acts on a residue alone (norms and
+linear layers) runs once over all of them, and only attention looks at one sequence at a
+time. Architecture after Raffel et al. 2020 (JMLR 21), as ProtT5, ProstT5 and Ankh use it:
+RMSNorm before each sub-layer, no biases, unscaled dot products, and one table of relative
+position biases shared by all layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+__all__ = ["Shape", "T5Encoder", "distance_buckets"]
+
+BIAS_BYTES = 256 * 2**20  # of the relative bias on a GPU
+FEED_FORWARD_BYTES = 64 * 2**20  # the widest activation is cut into pieces of this size
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of an encoder, in the words of its ``config.json``.
+
+    Attributes
+    ----------
+    vocab_size, d_model, d_kv, d_ff, num_heads, num_layers
+        Tokens, width, width of a head, width of the feed-forward layer, heads, blocks.
+    relative_attention_num_buckets, relative_attention_max_distance
+        Buckets of the relative positions, and the distance from which on all are alike.
+    layer_norm_epsilon
+        Added to the mean square in RMSNorm.
+    feed_forward_proj
+        ``"relu"`` (ProtT5) or ``"gated-gelu"`` (Ankh).
+    """
+
+    vocab_size: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    num_heads: int
+    num_layers: int
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    layer_norm_epsilon: float = 1e-6
+    feed_forward_proj: str = "relu"
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> Shape:
+        """Take what is needed from a T5 configuration."""
+        return cls(
+            **{key: config[key] for key in cls.__dataclass_fields__ if key in config}
+        )
+
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward layer has a gate."""
+        return self.feed_forward_proj.startswith("gated-")
+
+    @property
+    def inner(self) -> int:
+        """Width of all heads together."""
+        return self.num_heads * self.d_kv
+
+
+def distance_buckets(distance: Tensor, buckets: int, max_distance: int) -> Tensor:
+    """Bucket of each relative position: exact when near, logarithmic when far.
+
+    Parameters
+    ----------
+    distance
+        Integer tensor, position of the key minus position of the query.
+    buckets
+        Number of buckets, half for each direction.
+    max_distance
+        Distance from which on all positions share the last bucket.
+
+    Returns
+    -------
+    int64 Tensor
+        Buckets in the shape of `distance` (Raffel et al. 2020, section 2.1).
+    """
+    half = buckets // 2
+    exact = half // 2
+    far = distance.abs().clamp(min=1).float() / exact
+    log = exact + (torch.log(far) / math.log(max_distance / exact) * (half - exact)).long()
+    size = torch.where(distance.abs() < exact, distance.abs(), log.clamp(max=half - 1))
+    return size + half * (distance > 0)
+
+
+class RMSNorm(nn.Module):
+    """Scale by the root mean square, computed in float32 (T5's layer norm)."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        normal = F.rms_norm(x.float(), x.shape[-1:], eps=self.epsilon)
+        return self.weight * normal.to(self.weight.dtype)
+
+
+class Int8Linear(nn.Module):
+    """A linear layer in 8-bit integers: weights by row, inputs by token, as they come.
+
+    Each row is scaled by its largest absolute value (absmax); the integer products are
+    exact.
+    """
+
+    weight: Tensor
+    scale: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.out_features = linear.out_features
+        weight, scale = eight_bits(linear.weight.detach().float())
+        self.register_buffer("weight", weight.T)
+        self.register_buffer("scale", scale.T)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values, scale = eight_bits(x)
+        return torch._int_mm(values, self.weight).to(x.dtype) * scale * self.scale
+
+
+def eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers from -127 to 127 and the scale of each row."""
+    scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127
+    return (x / scale).round_().to(torch.int8), scale
+
+
+class Block(nn.Module):
+    """Self-attention and feed-forward, each on the normalised residual stream."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        width, epsilon = shape.d_model, shape.layer_norm_epsilon
+        self.attention_norm = RMSNorm(width, epsilon)
+        self.qkv = nn.Linear(width, 3 * shape.inner, bias=False)
+        self.o = nn.Linear(shape.inner, width, bias=False)
+        self.feed_forward_norm = RMSNorm(width, epsilon)
+        self.wi = nn.Linear(width, shape.d_ff * (2 if shape.gated else 1), bias=False)
+        self.wo = nn.Linear(shape.d_ff, width, bias=False)
+
+    def forward(self, x: Tensor, runs: list[tuple[int, int, int, Tensor]]) -> Tensor:
+        x = x + self.o(self.attend(self.qkv(self.attention_norm(x)), runs))
+        rows = max(1, FEED_FORWARD_BYTES // (self.wi.out_features * x.element_size()))
+        pieces = [self.feed_forward(piece) for piece in x.split(rows)]
+        return x + (pieces[0] if len(pieces) == 1 else torch.cat(pieces))
+
+    def attend(self, qkv: Tensor, runs: list[tuple[int, int, int, Tensor]]) -> Tensor:
+        """Attention within each sequence; sequences of one length share a call."""
+        shape = self.shape
+        mixed = []
+        for start, count, length, by_distance in runs:
+            rows = qkv[start : start + count * length]
+            q, k, v = rows.view(
+                count, length, 3, shape.num_heads, shape.d_kv
+            ).permute(2, 0, 3, 1, 4)  # fmt: skip
+            heads = attention(q, k, v, by_distance)
+            mixed.append(heads.transpose(1, 2).reshape(count * length, shape.inner))
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        hidden = self.wi(self.feed_forward_norm(x))
+        if self.shape.gated:
+            gate, hidden = hidden.chunk(2, dim=-1)
+            return self.wo(F.gelu(gate, approximate="tanh") * hidden)
+        return self.wo(F.relu(hidden))
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, by_distance: Tensor) -> Tensor:
+    """Exact attention with a bias that depends on the distance only.
+
+    The (L, L) bias is never made: with the queries in reverse order its entry (i, j) is
+    element i + j of the L + L - 1 biases by distance, which is a view with both strides 1.
+
+    Parameters
+    ----------
+    q, k, v
+        (n, heads, L, width) tensors.
+    by_distance
+        (heads, 2 L - 1) bias, from key - query = 1 - L to L - 1.
+
+    Returns
+    -------
+    (n, heads, L, width) Tensor
+        Mixed values.
+    """
+    length, heads = q.shape[-2], q.shape[1]
+    if by_distance.requires_grad:  # in training, on short pieces, this is the faster way
+        place = torch.arange(length, device=q.device)
+        bias = by_distance[:, place - place[:, None] + length - 1].to(q.dtype)
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+        return torch.softmax(q @ k.transpose(-1, -2) + bias, dim=-1) @ v
+    if q.device.type != "cpu":  # kernels of GPUs want the bias written out: rows by rows
+        rows = max(1, BIAS_BYTES // (heads * length * q.element_size()))
+        return _attention_by_rows(q, k, v, by_distance, rows)
+    bias = by_distance.as_strided((1, heads, length, length), (0, 2 * length - 1, 1, 1))
+    mixed = F.scaled_dot_product_attention(q.flip(-2), k, v, attn_mask=bias, scale=1.0)
+    return mixed.flip(-2)
+
+
+def _attention_by_rows(
+    q: Tensor, k: Tensor, v: Tensor, by_distance: Tensor, rows: int
+) -> Tensor:
+    """Do the same with at most `rows` rows of the bias in memory."""
+    length, heads = q.shape[-2], q.shape[1]
+    mixed = []
+    for start in range(0, length, rows):
+        some = q[:, :, start : start + rows]
+        count = some.shape[-2]
+        first = length - start - count  # of the queries in reverse order
+        bias = by_distance.as_strided(
+            (1, heads, count, length), (0, 2 * length - 1, 1, 1), first
+        )
+        mixed.append(
+            F.scaled_dot_product_attention(
+                some.flip(-2), k, v, attn_mask=bias.contiguous(), scale=1.0
+            ).flip(-2)
+        )
+    return torch.cat(mixed, dim=-2)
+
+
+class T5Encoder(nn.Module):
+    """The encoder of a T5 model.
+
+    Parameters
+    ----------
+    shape
+        Its size.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocab_size, shape.d_model)
+        self.bias = nn.Embedding(shape.relative_attention_num_buckets, shape.num_heads)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.num_layers))
+        self.norm = RMSNorm(shape.d_model, shape.layer_norm_epsilon)
+
+    def forward(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Encode packed sequences.
+
+        Parameters
+        ----------
+        tokens
+            (n,) int64, the tokens of all sequences one behind the other.
+        lengths
+            Number of tokens of each sequence; they add up to n.
+
+        Returns
+        -------
+        (n, d_model) Tensor
+            The last hidden state of every token.
+        """
+        *_, last = self.states(tokens, lengths)
+        return last
+
+    def states(self, tokens: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        """Residual stream after the embedding and each block, the last one normalised."""
+        if sum(lengths) != len(tokens):
+            raise ValueError(f"{len(tokens)} tokens, but lengths add up to {sum(lengths)}")
+        runs = self._runs(lengths)
+        x = self.embedding(tokens)
+        states = [x]
+        for block in self.blocks:
+            x = block(x, runs)
+            states.append(x)
+        states[-1] = self.norm(x)
+        return states
+
+    def _runs(self, lengths: Sequence[int]) -> list[tuple[int, int, int, Tensor]]:
+        """Start, count, length and bias of each run of sequences of one length."""
+        runs, start = [], 0
+        for length, group in groupby(lengths):
+            count = len(list(group))
+            runs.append((start, count, length, self.bias_by_distance(length)))
+            start += count * length
+        return runs
+
+    def quantise(self) -> T5Encoder:
+        """Replace the linear layers by 8-bit ones, in place."""
+        for block in self.blocks:
+            for name in ("qkv", "o", "wi", "wo"):
+                setattr(block, name, Int8Linear(getattr(block, name)))
+        return self
+
+    def bias_by_distance(self, length: int) -> Tensor:
+        """(heads, 2 L - 1) relative position bias, from distance 1 - L to L - 1."""
+        device = self.bias.weight.device
+        distance = torch.arange(1 - length, length, device=device)
+        bucket = distance_buckets(
+            distance,
+            self.shape.relative_attention_num_buckets,
+            self.shape.relative_attention_max_distance,
+        )
+        return self.bias(bucket).T.contiguous()
+
+    def load_transformers(self, state: Mapping[str, Tensor]) -> None:
+        """Copy the weights of a `transformers` T5 model.
+
+        Parameters
+        ----------
+        state
+            Tensors by the names `transformers` gives them; those of a decoder are ignored.
+
+        Raises
+        ------
+        ValueError
+            If a tensor is missing or of another shape.
+        """
+        mine = {
+            name: torch.cat([_found(state, key) for key in keys])
+            for name, keys in self._names().items()
+        }
+        try:
+            self.load_state_dict(mine)
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from error
+
+    def transformers_state(self) -> dict[str, Tensor]:
+        """Weights by the names that `transformers` gives them, each tensor on its own."""
+        state = {}
+        for name, value in self.state_dict().items():
+            keys = self._names()[name]
+            for key, piece in zip(keys, value.chunk(len(keys)), strict=True):
+                state[key] = piece.clone()
+        return state
+
+    def _names(self) -> dict[str, list[str]]:
+        """Names of `transformers` for each of ours; several are stacked."""
+        names = {
+            "embedding.weight": ["shared.weight"],
+            "bias.weight": [
+                "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+            ],
+            "norm.weight": ["encoder.final_layer_norm.weight"],
+        }
+        for i in range(self.shape.num_layers):
+            ours, theirs = f"blocks.{i}", f"encoder.block.{i}.layer"
+            attention, feed_forward = (
+                f"{theirs}.0.SelfAttention",
+                f"{theirs}.1.DenseReluDense",
+            )
+            names |= {
+                f"{ours}.attention_norm.weight": [f"{theirs}.0.layer_norm.weight"],
+                f"{ours}.qkv.weight": [f"{attention}.{part}.weight" for part in "qkv"],
+                f"{ours}.o.weight": [f"{attention}.o.weight"],
+                f"{ours}.feed_forward_norm.weight": [f"{theirs}.1.layer_norm.weight"],
+                f"{ours}.wi.weight": [
+                    f"{feed_forward}.{part}.weight"
+                    for part in (("wi_0", "wi_1") if self.shape.gated else ("wi",))
+                ],
+                f"{ours}.wo.weight": [f"{feed_forward}.wo.weight"],
+            }
+        return names
+
+
+def _found(state: Mapping[str, Tensor], key: str) -> Tensor:
+    alias = "encoder.embed_tokens.weight" if key == "shared.weight" else key
+    if key not in state and alias not in state:
+        raise ValueError(f"the weights hold no '{key}'")
+    return state[key] if key in state else state[alias]

@@ -1,0 +1,195 @@
+"""Pretraining: what is hidden, what is learned, what is left out, and going on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omicsai.embedding.pretrain import (
+    IGNORE,
+    IS_STANDARD,
+    Corpus,
+    MaskedModel,
+    Recipe,
+    load_masked,
+    masked,
+    perplexity,
+    pretrain,
+    save_encoder,
+)
+from omicsai.embedding.tiny import load_small
+from omicsai.embedding.vocabulary import MASK, PROTT5, STANDARD
+from omicsai.errors import InputError, ToolError
+from omicsai.sequences import Sequence, write_fasta
+from omicsai.sequences.alphabet import AMINO_ACIDS
+
+RECIPE = Recipe(
+    width=32, heads=4, layers=2, tokens=40 * 512, batch_tokens=512, crop=32, final_crop=64,
+    warmup_steps=5,
+)  # fmt: skip
+
+
+def repeats(count: int) -> list[str]:
+    """Proteins whose every residue follows from the one before it."""
+    rng = np.random.default_rng(3)
+    return [
+        (AMINO_ACIDS * 9)[start : start + length]
+        for start, length in zip(
+            rng.integers(0, 20, count), rng.integers(40, 150, count), strict=True
+        )
+    ]
+
+
+@given(seed=st.integers(0, 50))
+def test_a_share_of_the_residues_is_hidden_as_prott5_did(seed):
+    tokens = np.tile(PROTT5.tokens(AMINO_ACIDS + "X"), 2000)
+    corrupted, targets = masked(tokens, np.random.default_rng(seed), 0.15)
+    chosen = targets != IGNORE
+    assert not chosen[~IS_STANDARD[tokens]].any()  # neither X nor the end
+    np.testing.assert_array_equal(targets[chosen], tokens[chosen])
+    np.testing.assert_array_equal(corrupted[~chosen], tokens[~chosen])
+    assert chosen[IS_STANDARD[tokens]].mean() == pytest.approx(0.15, abs=0.01)
+    kinds = corrupted[chosen]
+    assert (kinds == MASK).mean() == pytest.approx(0.8, abs=0.03)
+    # a random amino acid is the true one in one case of twenty
+    assert (kinds == tokens[chosen]).mean() == pytest.approx(0.105, abs=0.03)
+    assert set(kinds[kinds != MASK]) <= set(STANDARD)
+
+
+def test_batches_are_crops_of_the_proteins_and_follow_from_the_step_alone():
+    proteins = repeats(30)
+    corpus = Corpus(proteins)
+    whole = ["".join(map(chr, PROTT5.tokens(text))) for text in proteins]
+    starts = 0
+    for step in range(20):
+        tokens, lengths = corpus.batch(step, RECIPE)
+        assert sum(lengths) == len(tokens) <= RECIPE.batch_tokens
+        assert len(set(lengths)) <= 4
+        again, _ = Corpus(proteins).batch(step, RECIPE)
+        np.testing.assert_array_equal(tokens, again)
+        for piece in np.split(tokens, np.cumsum(lengths)[:-1]):
+            text = "".join(map(chr, piece))
+            assert any(text in protein for protein in whole)
+            starts += any(protein.startswith(text) for protein in whole)
+    assert starts > 20  # ends are seen as often as the middle
+
+
+def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
+    recipe = Recipe(tokens=1000 * 4096, warmup_steps=10, decay=0.2)
+    rates = [recipe.rate(step) for step in range(recipe.steps)]
+    assert rates[0] == pytest.approx(0.1)
+    assert set(rates[10:800]) == {1.0}
+    assert rates[900] == pytest.approx(0.5)
+    assert rates[-1] == pytest.approx(0.005)
+
+
+def test_it_learns_and_a_stopped_run_ends_with_the_same_weights(tmp_path, monkeypatch):
+    proteins = repeats(60)
+    recipe = replace(RECIPE, tokens=120 * 512, learning_rate=0.02)
+    model = pretrain(proteins, proteins[:5], recipe, tmp_path / "whole")
+    sums = perplexity(model, proteins[:5]).sum(axis=0)
+    assert np.exp(sums[0] / sums[1]) < 15  # the next residue is certain; by chance 20
+
+    class StoppedError(Exception):
+        pass
+
+    step = MaskedModel.loss
+    calls = []
+
+    def stop(self, *arguments):
+        calls.append(1)
+        if len(calls) == 26:
+            raise StoppedError
+        return step(self, *arguments)
+
+    monkeypatch.setattr(MaskedModel, "loss", stop)
+    with pytest.raises(StoppedError):
+        pretrain(proteins, [], recipe, tmp_path / "parts", checkpoint_seconds=0)
+    resumed = pretrain(proteins, [], recipe, tmp_path / "parts", checkpoint_seconds=0)
+    assert len(calls) == 26 + (recipe.steps - 25)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_plan_may_change_before_the_learning_rate_falls(tmp_path):
+    proteins = repeats(10)
+    longer = replace(RECIPE, tokens=20 * 512)
+    pretrain(proteins, [], longer, tmp_path)
+    with pytest.raises(InputError, match="only before the learning rate falls"):
+        pretrain(proteins, [], RECIPE, tmp_path)
+    other = replace(longer, seed=2)
+    with pytest.raises(InputError, match="belongs to another corpus or recipe"):
+        pretrain(proteins, [], other, tmp_path)
+    with pytest.raises(InputError, match="nothing to learn from"):
+        pretrain([], [], RECIPE, tmp_path / "none")
+
+
+def test_perplexity_does_not_depend_on_the_order_or_batches():
+    model = MaskedModel(RECIPE.shape)
+    model.initialise(torch.Generator().manual_seed(1))
+    torch.nn.init.normal_(model.head.weight)
+    proteins = repeats(12)
+    one = perplexity(model, proteins, batch_tokens=4096)
+    two = perplexity(model, proteins, batch_tokens=64)
+    np.testing.assert_allclose(one, two, rtol=1e-4)
+    assert (one[:, 1] > 0).all()
+
+
+def test_the_written_encoder_is_read_by_transformers_and_by_us(tmp_path):
+    from transformers import T5EncoderModel
+
+    model = MaskedModel(RECIPE.shape)
+    model.initialise(torch.Generator().manual_seed(1))
+    for name, value in model.named_parameters():
+        if name.endswith(("o.weight", "head.weight")):
+            torch.nn.init.normal_(value, std=0.2)
+    save_encoder(model, tmp_path)
+    text = repeats(1)[0]
+    ids = torch.from_numpy(PROTT5.tokens(text))[None]
+    plain = T5EncoderModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    with torch.no_grad():
+        expected = plain(input_ids=ids).last_hidden_state[0, :-1].mean(0).numpy()
+    encoder = load_small(tmp_path)
+    ((vector, _),) = encoder.encode([text], False)
+    assert len(vector) == encoder.dimension == 32 + 427
+    np.testing.assert_allclose(vector[:32], expected, atol=1e-4)
+    again = load_masked(tmp_path)
+    assert torch.equal(again.head.weight, model.head.weight.detach().half().float())
+
+
+def test_a_folder_without_an_encoder_is_one_line(tmp_path):
+    with pytest.raises(ToolError, match="cannot load the encoder in"):
+        load_small(tmp_path)
+
+
+def test_the_command_leaves_out_what_is_related_and_goes_on(tmp_path, run_omicsai, caplog):
+    rng = np.random.default_rng(5)
+    texts = ["".join(rng.choice(list(AMINO_ACIDS), 120)) for _ in range(30)]
+    corpus, benchmark = tmp_path / "corpus.fasta", tmp_path / "benchmark.fasta"
+    write_fasta([Sequence(f"p{i}", text) for i, text in enumerate(texts)], corpus)
+    write_fasta([Sequence("q", texts[7][:100])], benchmark)
+    command = [
+        "pretrain", corpus, "--exclude", benchmark, "--held-out", 4, "--width", 32,
+        "--heads", 4, "--layers", 1, "--tokens", 20000, "--out", tmp_path / "out",
+    ]  # fmt: skip
+    assert run_omicsai(*command) == 0
+    rows = [
+        line.split("\t")
+        for line in (tmp_path / "out" / "selection.tsv").read_text().splitlines()[1:]
+    ]
+    part = {key.split("|")[1]: name for key, name in rows}
+    assert part["p7"] == "excluded"
+    assert list(part.values()).count("held_out") == 4
+    assert list(part.values()).count("train") == 25
+    history = json.loads((tmp_path / "out" / "history.json").read_text())
+    assert history[-1]["step"] == 5
+    assert load_small(tmp_path / "out").dimension == 32 + 427
+    assert run_omicsai(*command) == 0  # nothing left to do
+    assert json.loads((tmp_path / "out" / "history.json").read_text()) == history
+    assert run_omicsai(*command[:-1], tmp_path / "x", "--heads", 5) == 1
