@@ -307,6 +307,11 @@ class TrainOptions(Section):
         description="probabilities from scores by one number, or by a scale and a bias "
         "for each class (needs many sequences of each in the validation part)",
     )
+    mislabels: Literal["report", "downweight", "drop", "correct"] = Field(
+        "report",
+        description="what is done about training labels that are probably wrong, before "
+        "the model is trained again; report: nothing",
+    )
     task: Literal["single", "multi"] = Field(
         "single",
         description="multi: sequences may have several labels (joined by ;), each with a "

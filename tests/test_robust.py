@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -899,6 +900,33 @@ def test_planted_flips_are_flagged(flipped, trained_on_flipped):
     flagged = trained_on_flipped.detector.judge(logits[held], given_).flagged
     assert flagged[wrong].mean() > 0.85  # recall
     assert wrong[flagged].mean() > 0.85  # precision
+
+
+@pytest.mark.parametrize("action", ["downweight", "drop", "correct"])
+def test_acting_on_doubts_helps_a_model_that_would_memorise(flipped, action):
+    """Cross entropy without decay learns the flips by heart; without them it cannot."""
+    options = with_loss("cross_entropy", epochs=40)
+    report, acted = fit(flipped, options), fit(flipped, replace(options, mislabels=action))
+    test = flipped["part"] == "test"
+    right = [
+        (t.classifier.logits(flipped["features"][test]).argmax(1) == flipped["true"][test])
+        for t in (report, acted)
+    ]
+    assert right[1].mean() >= right[0].mean()
+    wrong = (flipped["part"] == "train") & flipped["wrong"]
+    fitted = [
+        t.classifier.logits(flipped["features"][wrong]).argmax(1) == flipped["given"][wrong]
+        for t in (report, acted)
+    ]
+    assert fitted[1].mean() < 0.5 * fitted[0].mean()
+
+
+def test_acting_on_doubts_needs_folds(flipped):
+    with pytest.raises(InputError, match="mislabels: drop needs cross-fitting folds"):
+        train_classifier(
+            flipped["features"], list(flipped["labels"]), flipped["part"],
+            flipped["cluster"], None, replace(QUICK, mislabels="drop"),
+        )  # fmt: skip
 
 
 def test_suspects_name_the_proposal_and_the_nearest_other_sequences(

@@ -55,12 +55,15 @@ class Judgement:
         (n,) most probable other class.
     probability
         (n,) probability of `proposed`, given the scores and the given label.
+    posterior
+        (n, C) probability of each class, given both.
     """
 
     wrong: NDArray[np.float64]
     flagged: NDArray[np.bool_]
     proposed: NDArray[np.int64]
     probability: NDArray[np.float64]
+    posterior: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Detector:
         others = P.copy()
         others[rows, labels] = -1
         proposed = others.argmax(axis=1)
-        return Judgement(wrong, flagged, proposed, P[rows, proposed])
+        return Judgement(wrong, flagged, proposed, P[rows, proposed], P)
 
 
 def fit_detector(logits: NDArray, labels: NDArray[np.int64]) -> Detector:

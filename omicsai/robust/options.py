@@ -9,7 +9,7 @@ from omicsai.robust.calibration import Scaling as CalibrationScaling
 from omicsai.robust.heads import Head
 from omicsai.robust.trust import TrustMode
 
-__all__ = ["LOSSES", "Loss", "Options", "Scaling"]
+__all__ = ["LOSSES", "Loss", "Mislabels", "Options", "Scaling"]
 
 Loss = Literal[
     "proselflc",
@@ -29,6 +29,7 @@ Loss = Literal[
 ]
 
 Scaling = Literal["each", "common"]
+Mislabels = Literal["report", "downweight", "drop", "correct"]
 
 # name in configurations: name in figures; default strengths are those of the functions
 LOSSES: dict[str, str] = {
@@ -89,6 +90,11 @@ class Options:
     scaling
         ``"each"`` brings every feature to unit variance; ``"common"`` divides all by one
         number, for features whose relative size means something (kernel features).
+    mislabels
+        What is done about training labels that are probably wrong: ``"report"`` nothing;
+        ``"drop"`` leaves the flagged ones out, ``"correct"`` gives them the proposed
+        label, ``"downweight"`` gives every label no more weight than the probability that
+        it is right, the rest to the other classes; the model is then trained again.
     calibration
         ``"temperature"`` or ``"vector"``, see `omicsai.robust.calibration.fit_calibration`.
     seed
@@ -115,4 +121,5 @@ class Options:
     target_memory: float = 0.0
     scaling: Scaling = "each"
     calibration: CalibrationScaling = "temperature"
+    mislabels: Mislabels = "report"
     seed: int = 1

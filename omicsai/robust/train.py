@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from omicsai.errors import InputError
 from omicsai.robust.attention import new_light_attention, on_residues
 from omicsai.robust.calibration import fit_calibration
 from omicsai.robust.checkpoint import Checkpoint, fingerprint
 from omicsai.robust.conformal import label_scores
-from omicsai.robust.detection import Detector, fit_detector
+from omicsai.robust.detection import Detector, Judgement, fit_detector
 from omicsai.robust.fit import HISTORY, Watched, fit_members
 from omicsai.robust.heads import Parameters, all_logits, new_head, on_vectors
 from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
-from omicsai.robust.options import Options, Scaling
+from omicsai.robust.options import Mislabels, Options, Scaling
 from omicsai.robust.pilot import settle
 from omicsai.sequences import split_labels
 
@@ -176,6 +177,25 @@ def train_classifier(
         held_out[mine] = by_fold[index, mine]
     judged = (training | validation) & np.isfinite(held_out[:, 0])
     detector = fit_detector(held_out[judged], code[judged])
+    if options.mislabels != "report":
+        doubted = np.flatnonzero(judged & training)
+        if not len(doubted):
+            raise InputError(
+                f"mislabels: {options.mislabels} needs cross-fitting folds: split with "
+                "'folds' of at least 2, or use mislabels: report"
+            )
+        learning, cleaned = _act(
+            options.mislabels, doubted, detector.judge(held_out[doubted], code[doubted]),
+            learning, Q,
+        )  # fmt: skip
+        fitted = fit_members(
+            start(options.members), forward, cleaned, [learning] * options.members, settled,
+            watched={"train": Watched(training, Q), "validation": Watched(validation, Q)},
+            checkpoint=checkpoint("cleaned"),
+        )  # fmt: skip
+        seeds, history = fitted.best if best else fitted.last, fitted.history
+        logits = all_logits(forward, seeds, len(code)).mean(axis=0)
+        held_out[validation] = logits[validation]
     calibration = fit_calibration(
         logits[validation],
         code[validation],
@@ -200,6 +220,25 @@ def train_classifier(
         },
     )
     return Trained(classifier, HISTORY.frame(history), held_out, detector)
+
+
+def _act(
+    action: Mislabels,
+    rows: NDArray[np.int64],
+    judged: Judgement,
+    learning: NDArray[np.bool_],
+    given: Tensor,
+) -> tuple[NDArray[np.bool_], Tensor]:
+    """Examples and label distributions to learn from, doubts about `rows` acted upon."""
+    learning, given = learning.copy(), given.clone()
+    flagged = rows[judged.flagged]
+    if action == "drop":
+        learning[flagged] = False
+    elif action == "correct":
+        given[flagged] = torch.eye(given.shape[1])[judged.proposed[judged.flagged]]
+    else:
+        given[rows] = torch.from_numpy(judged.posterior).to(given.dtype)
+    return learning, given
 
 
 def _with_unknown(
