@@ -53,8 +53,11 @@ RATES = (0.0, 0.3, 0.6)
 SEEDS = (1, 2, 3, 4, 5)
 RESAMPLES = 200
 METRICS = ("fmax", "micro_aupr", "smin")
-# chosen by --tune: best mean of micro-AUPR on validation labels hidden alike, seed 0
-SETTINGS: dict[str, dict[str, Any]] = {}
+# The decay was chosen for masked BCE on validation labels hidden alike (seed 0, micro-AUPR at
+# 30 and 60 % hidden: 0.255, 0.181; with 4: 0.246, 0.172); --tune chooses for every loss.
+SETTINGS: dict[str, dict[str, Any]] = {
+    loss: {"weight_decay": 16.0} for loss in MULTILABEL_LOSSES
+}
 GRID = {"weight_decay": (4.0, 16.0)}
 COMMON = {"members": 1, "epochs": 20, "batch_size": 128}
 OWN_GRID: dict[str, dict[str, tuple]] = {
