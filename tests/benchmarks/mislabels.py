@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import average_precision_score
 
-from omicsai.embedding import load_encoder
+from omicsai.embedding import embed_sequences, load_encoder
 from omicsai.progress import track
 from omicsai.robust import Options
 from omicsai.robust.detection import fit_detector, self_confidence
@@ -33,6 +33,7 @@ from omicsai.robust.noise import (
     symmetric_noise,
 )
 from omicsai.robust.train import standardisation
+from omicsai.sequences import Sequence
 from tests.benchmarks.real_data import SETS, Labelled, clusters, homology_folds, plain_folds
 
 RATES = (0.05, 0.1, 0.2, 0.4)
@@ -90,9 +91,9 @@ def features_of(data: Labelled, encoder: str, work: Path) -> NDArray[np.float32]
     """Standardised embeddings (n, d), kept in `work`."""
     kept = work / f"{data.name}.{Path(encoder).name}.npy"
     if not kept.exists():
-        encode = load_encoder(encoder).encode
+        records = [Sequence(str(i), text) for i, text in enumerate(data.residues)]
         work.mkdir(parents=True, exist_ok=True)
-        np.save(kept, np.stack([encode(residues) for residues in data.residues]))
+        np.save(kept, embed_sequences(records, load_encoder(encoder)))
     X = np.load(kept)
     mean, scale = standardisation(X)
     return ((X - mean) / scale).astype(np.float32)
