@@ -150,7 +150,7 @@ def _context(story: Story) -> dict[str, Any]:
             "learning": figures.learning_curves(story.history, losses),
             "reliability": figures.reliability(story.calibration, losses),
             "noise_matrix": noise_matrix(
-                story.detector.transition, story.classifier.classes
+                story.detector.anchored.transition, story.classifier.classes
             ),
             "novelty": (
                 figures.novelty(

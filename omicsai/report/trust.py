@@ -32,7 +32,7 @@ def noise_matrix(transition: NDArray[np.float64], classes: list[str]) -> Drawing
 
     def plot(figure: Figure, narrow: bool) -> None:
         axes = figure.subplots()
-        image = axes.imshow(wrong, cmap="Reds", vmin=0, vmax=top)
+        image = axes.imshow(wrong, cmap="Blues", vmin=0, vmax=top)
         axes.set_xticks(range(len(classes)), classes, rotation=90)
         axes.set_yticks(range(len(classes)), classes)
         axes.set_xlabel("recorded as")
@@ -52,6 +52,6 @@ def noise_matrix(transition: NDArray[np.float64], classes: list[str]) -> Drawing
         "noise-matrix",
         "Heat map: estimated share of each true class recorded as another class.",
         plot,
-        wide=(WIDE * 0.75, WIDE * 0.6),
+        wide=(WIDE * 0.55, WIDE * 0.45),
         narrow=(NARROW, NARROW * 0.9),
     )
