@@ -30,6 +30,7 @@ from scipy.special import expit, log_softmax, logit
 __all__ = ["NoiseModel", "anchored_noise", "anchors_explain_better", "uniform_noise"]
 
 ANCHOR_SHARE, FEWEST_ANCHORS = 0.03, 30  # of the label count of a class
+LARGEST_ANCHOR_SHARE = 1 / 3  # of a small class, most of which may not be sure at all
 PSEUDO_ANCHORS = 200.0  # weight of the pooled rate in each row of T
 SMOOTHING = 1e-3  # the same where the anchors shall speak for themselves
 SMALLEST = 1e-9  # no transition is impossible
@@ -118,8 +119,9 @@ def anchored_noise(logits: NDArray, labels: NDArray[np.int64]) -> NoiseModel:
     Returns
     -------
     NoiseModel
-        Rows of T are the labels of the 3 % (at least 30) most probable examples of each
-        class, shrunk towards the rate of all classes; τ and b by maximum likelihood.
+        Rows of T are the labels of the most probable examples of each class (3 % of its
+        label count, at least 30 but at most a third of it), shrunk towards the rate of all
+        classes; τ and b by maximum likelihood.
     """
     return _anchored(np.asarray(logits, np.float64), labels, PSEUDO_ANCHORS)
 
@@ -159,7 +161,8 @@ def _anchor_counts(scores: NDArray, labels: NDArray[np.int64]) -> NDArray[np.flo
     log_p = log_softmax(scores, axis=1)
     counts = np.bincount(labels, minlength=classes)
     wanted = np.maximum(np.ceil(ANCHOR_SHARE * counts), FEWEST_ANCHORS)
-    wanted = np.minimum(wanted, np.maximum(counts, 1)).astype(np.int64)
+    wanted = np.minimum(wanted, np.ceil(LARGEST_ANCHOR_SHARE * counts))
+    wanted = np.maximum(wanted, 1).astype(np.int64)
     return np.array(
         [
             np.bincount(
