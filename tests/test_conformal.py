@@ -48,7 +48,7 @@ def test_sets_hold_the_label_as_often_as_stated(coverage):
         drawn = softmax(logits, axis=1).cumsum(axis=1)
         labels = (rng.random((300, 1)) > drawn).sum(axis=1)
         P = softmax(logits * 3, axis=1)  # badly calibrated on purpose
-        scores = label_scores(P[:150], labels[:150], np.arange(150))
+        scores = label_scores(P[:150], np.eye(5)[labels[:150]], np.arange(150))
         sets = prediction_sets(P[150:], scores, coverage=coverage)
         hits.append(sets[np.arange(150), labels[150:]].mean())
         sizes.append(sets.sum(axis=1).mean())
@@ -62,7 +62,7 @@ def test_sets_hold_the_label_as_often_as_stated(coverage):
 def test_larger_coverage_gives_larger_sets(seed):
     rng = np.random.default_rng(seed)
     P = softmax(rng.normal(size=(20, 3)), axis=1)
-    scores = np.sort(rng.random(30))
+    scores = np.stack([np.sort(rng.random(30)), np.ones(30)], axis=1)
     small, large = (prediction_sets(P, scores, coverage=c) for c in (0.6, 0.9))
     assert (large | ~small).all()
     assert small[np.arange(20), P.argmax(axis=1)].all()
@@ -70,18 +70,27 @@ def test_larger_coverage_gives_larger_sets(seed):
 
 def test_too_few_clusters_give_all_labels():
     P = np.array([[0.98, 0.01, 0.01]])
-    assert prediction_sets(P, np.array([0.1, 0.2]), coverage=0.9).all()
+    assert prediction_sets(P, np.array([[0.1, 1.0], [0.2, 1.0]]), coverage=0.9).all()
     with pytest.raises(InputError, match="between 0 and 1, not 1"):
-        prediction_sets(P, np.array([0.1]), coverage=1)
+        prediction_sets(P, np.array([[0.1, 1.0]]), coverage=1)
 
 
 def test_a_cluster_calibrates_once():
     cluster = np.array(["b", "a", "b", "a", "c"])
     assert one_per_cluster(cluster).tolist() == [1, 0, 4]
     P = np.tile([0.7, 0.3], (5, 1))
-    assert label_scores(P, np.array([0, 1, 1, 0, 0]), cluster) == pytest.approx(
-        [0.3, 0.3, 0.7]
-    )
+    scores = label_scores(P, np.eye(2)[[0, 1, 1, 0, 0]], cluster)
+    assert scores == pytest.approx(np.array([[0.3, 1], [0.3, 1], [0.7, 1]]))
+
+
+def test_doubted_labels_count_as_what_they_may_be():
+    P, doubt = np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([[0.2, 0.8], [1.0, 0.0]])
+    scores = label_scores(P, doubt, np.array(["a", "b"]))
+    assert scores == pytest.approx(np.array([[0.1, 0.2], [0.4, 1], [0.9, 0.8]]))
+    # (1 + weight of scores >= s) / (1 + 2): for s = .5 that is 1.8 / 3
+    assert prediction_sets(np.array([[0.5, 0.5]]), scores, coverage=0.41).all()
+    chosen = prediction_sets(np.array([[0.51, 0.49]]), scores, coverage=0.39)
+    assert chosen.tolist() == [[True, False]]
 
 
 def test_logit_scores_of_a_hand_made_row():

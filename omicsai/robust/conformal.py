@@ -60,26 +60,31 @@ def benjamini_hochberg(p_values: NDArray[np.float64], rate: float) -> NDArray[np
 
 
 def label_scores(
-    probabilities: NDArray, labels: NDArray[np.int64], cluster: NDArray
+    probabilities: NDArray, labels: NDArray, cluster: NDArray
 ) -> NDArray[np.float64]:
-    """Sorted scores 1 - p(y) of labelled examples, one per cluster.
+    """Scores 1 - p(y) of labelled examples, one example per cluster.
 
     Parameters
     ----------
     probabilities
         (n, C) calibrated probabilities of held-out examples.
     labels
-        (n,) class indices.
+        (n, C) probability that y is the true class, from a noise model that has seen the
+        given label; one-hot where labels are taken at their word.
     cluster
         (n,) cluster ids.
 
     Returns
     -------
-    (clusters,) float64
+    (m, 2) float64
+        Score and weight, by score; the weights of a cluster sum to 1.
     """
-    P = np.asarray(probabilities, dtype=np.float64)
     first = one_per_cluster(cluster)
-    return np.sort(1 - P[first, labels[first]])
+    scores = 1 - np.asarray(probabilities, dtype=np.float64)[first].ravel()
+    weights = np.asarray(labels, dtype=np.float64)[first].ravel()
+    order = np.argsort(scores, kind="stable")
+    order = order[weights[order] > 0]
+    return np.stack([scores[order], weights[order]], axis=1)
 
 
 def prediction_sets(
@@ -95,8 +100,7 @@ def prediction_sets(
     probabilities
         (n, C) calibrated probabilities.
     calibration
-        From `label_scores`. If its labels are partly wrong, sets become larger, not
-        smaller.
+        From `label_scores`.
     coverage
         Between 0 and 1.
 
@@ -113,6 +117,9 @@ def prediction_sets(
     if not 0 < coverage < 1:
         raise InputError(f"the coverage is between 0 and 1, not {coverage:g}")
     P = np.asarray(probabilities, dtype=np.float64)
-    chosen = conformal_p_values(1 - P, calibration) > 1 - coverage
+    scores, weights = calibration.T
+    from_here = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
+    above = from_here[np.searchsorted(scores, 1 - P, side="left")]
+    chosen = (1 + above) / (1 + from_here[0]) > 1 - coverage
     chosen[np.arange(len(P)), P.argmax(axis=1)] = True
     return chosen

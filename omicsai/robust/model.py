@@ -57,7 +57,7 @@ class Classifier:
     novelty_calibration
         (v,) sorted novelty of known sequences, one per cluster.
     label_calibration
-        (u,) sorted `omicsai.robust.conformal.label_scores` of the validation part.
+        (u, 2) `omicsai.robust.conformal.label_scores` of the validation part.
     settings
         Training settings, with the transit that was found.
     encoder

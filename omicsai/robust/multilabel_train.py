@@ -235,7 +235,7 @@ def train_multilabel(
         calibration=Calibration.none(len(matrix.classes)),
         reference=X.numpy(),
         novelty_calibration=novelty_calibration(X.numpy(), cluster),
-        label_calibration=np.zeros(0),
+        label_calibration=np.zeros((0, 2)),
         settings={"task": "multi", **vars(options)},
         slope=slope,
         offset=offset,

@@ -212,7 +212,9 @@ def train_classifier(
         reference=X.numpy(),
         novelty_calibration=novelty_calibration(X.numpy(), cluster),
         label_calibration=label_scores(
-            calibration(logits[validation]), code[validation], cluster[validation]
+            calibration(logits[validation]),
+            detector.judge(logits[validation], code[validation]).posterior,
+            cluster[validation],
         ),
         settings={
             **vars(settled),

@@ -73,7 +73,10 @@ def main() -> None:
                         "set": name, "noise": f"{kind} {rate:g}", "seed": seed,
                         "calibration": f"{scaling}, {how}",
                     }  # fmt: skip
-                    row |= measure(found, z, given, data.code, cluster, held, test)
+                    row |= measure(
+                        found, z, given, data.code, cluster, held, test,
+                        trained.detector, matrix is not None,
+                    )  # fmt: skip
                     rows.append(row)
     table = pd.DataFrame(rows)
     table.to_csv(arguments.work / "calibration.tsv", sep="\t", index=False)
@@ -82,7 +85,9 @@ def main() -> None:
         print(shown.round(4).to_string())
 
 
-def measure(calibration, z, given, true, cluster, held, test) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def measure(
+    calibration, z, given, true, cluster, held, test, detector, allowed_for
+) -> dict[str, float]:  # type: ignore[no-untyped-def]
     """Metrics of the test part with an interval of the ECE, and coverages."""
     P = calibration(z[test])
     drawn = resampled_weights(cluster[test], resamples=200, seed=1)
@@ -93,7 +98,11 @@ def measure(calibration, z, given, true, cluster, held, test) -> dict[str, float
         for name in ("accuracy", "nll", "brier", "ece", "adaptive_ece")
     }
     found["ece_low"], found["ece_high"] = np.percentile(values["ece"][1:], [2.5, 97.5])
-    scores = label_scores(calibration(z[held]), given[held], cluster[held])
+    if allowed_for:
+        labels = detector.judge(z[held], given[held]).posterior
+    else:
+        labels = np.eye(z.shape[1])[given[held]]
+    scores = label_scores(calibration(z[held]), labels, cluster[held])
     rows = np.arange(test.sum())
     for coverage in COVERAGES:
         sets = prediction_sets(P, scores, coverage=coverage)
