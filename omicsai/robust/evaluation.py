@@ -111,7 +111,13 @@ def evaluate(
     logits = classifier.logits(features)
     P = classifier.calibrated(logits)
     metrics = _metrics(classifier, features, logits, labels, cluster, resamples, seed)
-    metrics["label_sets"] = _coverage(P, classifier.label_calibration, labels, coverage)
+    metrics["label_sets"] = _coverage(
+        P,
+        classifier.calibration.recorded(logits),
+        classifier.label_calibration,
+        labels,
+        coverage,
+    )
     reliability = _reliability("model", classifier, logits, labels)
     names = np.array(classifier.classes, dtype=object)
     predicted = P.argmax(axis=1)
@@ -184,13 +190,14 @@ def _metrics(
 
 
 def _coverage(
-    P: NDArray, calibration: NDArray, labels: NDArray, coverage: float
+    P: NDArray, R: NDArray, calibration: NDArray, labels: NDArray, coverage: float
 ) -> dict[str, float]:
-    """How often sets of labels hold the given one, and how large they are."""
+    """How often sets of labels hold the recorded one, as expected or not, and their size."""
     sets = prediction_sets(P, calibration, coverage=coverage)
     return {
         "stated_coverage": coverage,
-        "coverage": round(float(sets[np.arange(len(labels)), labels].mean()), 6),
+        "recorded": round(float(sets[np.arange(len(labels)), labels].mean()), 6),
+        "recorded_expected": round(float((sets * R).sum(axis=1).mean()), 6),
         "mean_size": round(float(sets.sum(axis=1).mean()), 6),
     }
 
