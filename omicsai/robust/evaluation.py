@@ -192,7 +192,7 @@ def _metrics(
 def _coverage(
     P: NDArray, R: NDArray, calibration: NDArray, labels: NDArray, coverage: float
 ) -> dict[str, float]:
-    """How often sets of labels hold the recorded one, as expected or not, and their size."""
+    """How often label sets hold the recorded one, how often expected, and their size."""
     sets = prediction_sets(P, calibration, coverage=coverage)
     return {
         "stated_coverage": coverage,
