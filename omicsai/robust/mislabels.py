@@ -164,12 +164,7 @@ def _agreeing(
 ) -> dict[str, NDArray[np.bool_]]:
     """Opinions (n,) of the detectors that need scores alone."""
     scores = classifier.calibration.log_probabilities(logits)
-    corrected = corrected_labels(
-        scores,
-        code,
-        temperature=classifier.settings["temperature"],
-        trust=classifier.settings["trust"],
-    )
+    corrected = corrected_labels(scores, code, trust=classifier.settings["trust"])
     return {
         "confident learning": confident_learning(np.exp(scores), code),
         "ProSelfLC": corrected != code,
