@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from omicsai.report.figures import GREY, MODEL, NARROW, WIDE, Drawing, draw
+from omicsai.report.figures import CONTROL, GREY, MODEL, NARROW, WIDE, Drawing, draw
 from omicsai.robust.options import LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["dynamics_figure", "weighting_figure"]
+__all__ = ["dynamics_figure", "trust_curves", "weighting_figure"]
 
 SUBSETS = {  # name, colour and line of each
     "clean": ("right labels fitted", "#0072B2", "-"),
@@ -138,4 +138,54 @@ def weighting_figure(weighting: pd.DataFrame) -> Drawing:
         plot,
         wide=(WIDE, 5.4),
         narrow=(NARROW, 11.0),
+    )
+
+
+def trust_curves(history: dict[str, pd.DataFrame], losses: dict[str, str]) -> Drawing:
+    """Draw how sure the models are of training labels, and what ProSelfLC makes of them.
+
+    Parameters
+    ----------
+    history
+        `omicsai.robust.fit.HISTORY` tables of ``"model"`` and ``"control"``.
+    losses
+        Loss of each.
+
+    Returns
+    -------
+    Drawing
+        Confidence on the training part, and of ProSelfLC the global trust with the share
+        of labels that it overrules; means of the members.
+    """
+    colours = {"model": MODEL, "control": CONTROL}
+
+    def plot(figure: Figure, narrow: bool) -> None:
+        panels: Any = figure.subplots(2 if narrow else 1, 1 if narrow else 2, sharey=True)
+        for which, table in history.items():
+            training = table[table["part"] == "train"].groupby("epoch")
+            confidence = training["confidence"].mean()
+            name = LOSSES[losses[which]]
+            panels[0].plot(confidence, color=colours[which], label=name)
+            if losses[which] != "proselflc":
+                continue
+            trust = training["global_trust"].mean()
+            panels[1].plot(trust, color=GREY, ls="--", label="global trust in the model")
+            overruled = training["corrected_fraction"].mean()
+            panels[1].plot(overruled, color=colours[which], label="labels overruled")
+        panels[0].set_title("confidence on the training part")
+        panels[1].set_title("trust, and labels overruled")
+        for axes in panels:
+            axes.set_xlabel("epoch")
+            axes.set_ylim(0, 1.02)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(frameon=False, fontsize="small", loc="center right")
+
+    return draw(
+        "trust",
+        "Lines by epoch: mean confidence on the training part, ProSelfLC's global trust "
+        "and the share of training labels it overrules.",
+        plot,
+        wide=(WIDE, 3.2),
+        narrow=(NARROW, 5.2),
     )

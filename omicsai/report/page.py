@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from omicsai.report import domains, figures
+from omicsai.report.dynamics import trust_curves
 from omicsai.report.leakage import identity_to_train, leaking_sequences
 from omicsai.report.story import Batch, Story
 from omicsai.report.trna import TrnaBatch
@@ -148,6 +149,7 @@ def _context(story: Story) -> dict[str, Any]:
             **domains.domain_figures(story, proteins),
             "map": figures.embedding_map(story.map, story.classifier.classes),
             "learning": figures.learning_curves(story.history, losses),
+            "trust": trust_curves(story.history, losses),
             "reliability": figures.reliability(story.calibration, losses),
             "noise_matrix": noise_matrix(
                 story.detector.anchored.transition, story.classifier.classes
