@@ -421,8 +421,8 @@ def test_adaptive_bins_hold_the_same_number():
 
 def test_brier_score_of_hand_made_cases():
     P = np.array([[1.0, 0, 0], [0.5, 0.25, 0.25]])
-    assert brier_score(P, np.array([0, 1])) == pytest.approx((0 + 0.875) / 2)
-    assert brier_score(P[:1], np.array([2])) == 2
+    assert brier_score(P, np.array([0, 1])) == pytest.approx([0, 0.875])
+    assert brier_score(P[:1], np.array([2])) == pytest.approx([2])
 
 
 # --- metrics ---------------------------------------------------------------------------

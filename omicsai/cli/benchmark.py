@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omicsai.cli.options import add_section, add_seed, section_of
-from omicsai.config import NoiseBenchmarkOptions
+from omicsai.config import MULTILABEL_ONLY, NoiseBenchmarkOptions
 
 if TYPE_CHECKING:
     from omicsai.robust.laboratory import Laboratory
@@ -166,7 +166,7 @@ def _laboratory(
         f"sequences of {arguments.split} have no embedding",
         "embed the same FASTA files that were split",
     )
-    chosen = options.model_dump(exclude={"conditions", "methods", "resamples"})
+    chosen = options.model_dump(exclude={"conditions", "methods", "resamples"} | MULTILABEL_ONLY)
     return new_laboratory(
         vectors[rows],
         labels[single],

@@ -43,6 +43,8 @@ def train(
 
     chosen = options.model_dump() | {"loss": options.multilabel_loss}
     chosen |= {"seed": arguments.seed}
+    if chosen["temperature"] == 1:  # the form for single labels; see docs/multilabel.md
+        del chosen["temperature"]
     trained = train_multilabel(
         features,
         labels,
