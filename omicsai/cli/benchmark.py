@@ -166,7 +166,9 @@ def _laboratory(
         f"sequences of {arguments.split} have no embedding",
         "embed the same FASTA files that were split",
     )
-    chosen = options.model_dump(exclude={"conditions", "methods", "resamples"} | MULTILABEL_ONLY)
+    chosen = options.model_dump(
+        exclude={"conditions", "methods", "resamples"} | MULTILABEL_ONLY
+    )
     return new_laboratory(
         vectors[rows],
         labels[single],
