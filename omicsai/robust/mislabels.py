@@ -114,6 +114,7 @@ def suspected_mislabels(
     corrected = corrected_labels(
         logits[where] / classifier.temperature,
         code[where],
+        temperature=settings["temperature"],
         trust=settings["trust"],
     )
     changed = corrected != code[where]
