@@ -200,6 +200,9 @@ def test_trust_turns_the_pull_of_an_unlikely_label_around():
     np.testing.assert_allclose(without, 2 * (1 - p), atol=1e-5)
     _, trusted = example_weights(Options(), p, global_trust=1.0)
     assert trusted[0] < 0 < trusted[1]
+    form_2021 = Options(temperature=1.0, target_gradient=True)
+    _, live = example_weights(form_2021, p, global_trust=1.0)
+    assert live[0] < 0.1 * without[0]
 
 
 def test_every_loss_is_in_the_table_and_in_the_figure():

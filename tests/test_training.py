@@ -26,7 +26,14 @@ from omicsai.robust.pilot import DECAYS, best_times
 from omicsai.robust.sampling import class_weights, new_sampler
 
 QUICK = Options(
-    head="linear", members=2, epochs=8, learning_rate=0.01, weight_decay=0.1, batch_size=32
+    head="linear",
+    members=2,
+    epochs=8,
+    learning_rate=0.01,
+    weight_decay=0.1,
+    batch_size=32,
+    temperature=0.5,
+    target_gradient=False,
 )
 
 
@@ -324,7 +331,11 @@ def test_pseudo_labels_need_the_loss_that_defines_them():
 
 def test_an_unknown_label_pulls_towards_what_is_known_and_trusted():
     objective = new_objective(
-        Options(transit=0.5), members=1, examples=1, classes=3, total=100
+        Options(transit=0.5, exp_base=16.0, temperature=0.5, target_gradient=False),
+        members=1,
+        examples=1,
+        classes=3,
+        total=100,
     )
     logits = torch.tensor([[[2.0, 0.0, -1.0]]], requires_grad=True)
     objective(logits, torch.zeros(1, 1, 3), torch.zeros(1, 1).long(), 75).sum().backward()
@@ -338,7 +349,9 @@ def test_an_unknown_label_pulls_towards_what_is_known_and_trusted():
 
 
 def test_the_target_memory_is_a_mean_of_predictions():
-    options = Options(transit=0.0, exp_base=1e4, trust="global", target_memory=0.6)
+    options = Options(
+        transit=0.0, exp_base=1e4, trust="global", target_memory=0.6, temperature=0.5
+    )
     objective = new_objective(options, members=1, examples=4, classes=2, total=10)
     given, rows = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[2]])
     first, second = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[-1.0, 0.0]]])

@@ -62,8 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
     trained = train_classifier(
         features, list(given), part, cluster, fold,
         Options(
-            loss=options.loss, head="linear", members=options.members, epochs=options.epochs,
-            weight_decay=10.0, scaling="common", seed=arguments.seed,
+            loss=options.loss, head="linear", members=options.members,
+            epochs=options.epochs, weight_decay=10.0, scaling="common",
+            seed=arguments.seed,
         ),
     )  # fmt: skip
     examples = EXAMPLES.frame(
