@@ -285,13 +285,13 @@ class TrainOptions(Section):
         description="ProSelfLC: share of training at half trust; empty: from a pilot run",
     )
     temperature: float = Field(
-        1.0,
+        0.5,
         gt=0,
         le=1,
         description="ProSelfLC: sharpening of the model's own labels (T)",
     )
     target_gradient: bool = Field(
-        True, description="ProSelfLC: targets carry a gradient (T = 1: form of 2021)"
+        False, description="ProSelfLC: targets carry a gradient (T = 1: form of 2021)"
     )
     target_memory: float = Field(
         0.0,
@@ -356,9 +356,9 @@ class NoiseBenchmarkOptions(TrainOptions):
     )
     methods: list[str] = Field(
         [],
-        description="losses, and the variants proselflc_half (transit 0.5), "
-        "proselflc_2022 (T = 0.5, no gradient through the target) and of the latter "
-        "proselflc_2022_half, _steep (B = 16), _memory, _adjusted; empty for all",
+        description="losses, and the variants proselflc_2021 (live target, T = 1), "
+        "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
+        "proselflc_adjusted; empty for all",
     )
     resamples: int = Field(300, ge=100, description="bootstrap samples of whole clusters")
 

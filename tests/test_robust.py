@@ -662,7 +662,7 @@ def test_proselflc_fits_fewer_wrong_labels_than_cross_entropy(noisy, robust):
         fitted[name] = (predicted == noisy["given"])[wrong_training].mean()
         right[name] = (predicted == noisy["true"])[noisy["part"] == "test"].mean()
     assert fitted["robust"] < fitted["plain"] - 0.1
-    assert right["robust"] > right["plain"] + 0.05
+    assert right["robust"] > right["plain"] + 0.1
 
 
 @pytest.mark.parametrize("loss", ["proselflc", "cross_entropy"])

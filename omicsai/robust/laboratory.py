@@ -35,16 +35,14 @@ __all__ = [
     "new_laboratory",
 ]
 
-FORM_2022 = {"loss": "proselflc", "temperature": 0.5, "target_gradient": False}
 # name: what differs from the options of the benchmark
 METHODS: dict[str, dict[str, Any]] = {
     **{loss: {"loss": loss} for loss in LOSSES},
+    "proselflc_2021": {"loss": "proselflc", "temperature": 1.0, "target_gradient": True},
     "proselflc_half": {"loss": "proselflc", "transit": 0.5},
-    "proselflc_2022": FORM_2022,
-    "proselflc_2022_half": {**FORM_2022, "transit": 0.5},
-    "proselflc_2022_steep": {**FORM_2022, "exp_base": 16.0},
-    "proselflc_2022_memory": {**FORM_2022, "target_memory": 0.8},
-    "proselflc_2022_adjusted": {**FORM_2022, "imbalance": "logits"},
+    "proselflc_steep": {"loss": "proselflc", "exp_base": 16.0},
+    "proselflc_memory": {"loss": "proselflc", "target_memory": 0.8},
+    "proselflc_adjusted": {"loss": "proselflc", "imbalance": "logits"},
 }
 PILOT: Loss = "cross_entropy"  # its validation losses set the transits
 TRUST_SETTINGS = (

@@ -80,8 +80,7 @@ class Options:
         ``"pseudo"`` gives them what the model knows, weighted by its trust (ProSelfLC
         only), ``"random"`` a random class, the published stress test.
     exp_base, transit, temperature, trust, target_gradient
-        ProSelfLC's B, τ, T, l, and whether the target carries a gradient. T = 1 with
-        a gradient is the form of 2021, T < 1 without one that of 2022.
+        ProSelfLC's B, τ, T, l, and whether the target carries a gradient.
         ``transit=None`` sets τ to where the validation loss of a cross-entropy pilot is
         lowest, because on fixed embeddings memorisation begins long before the published
         one half.
@@ -116,9 +115,9 @@ class Options:
     unknown: Literal["mask", "pseudo", "random"] = "mask"
     exp_base: float = 8.0
     transit: float | None = None
-    temperature: float = 1.0
+    temperature: float = 0.5
     trust: TrustMode = "entropy"
-    target_gradient: bool = True
+    target_gradient: bool = False
     target_memory: float = 0.0
     scaling: Scaling = "each"
     calibration: CalibrationScaling = "temperature"
