@@ -114,7 +114,7 @@ def suspected_mislabels(
     code = class_indices(classifier.classes, examples["label"])
     where = np.flatnonzero((code >= 0) & np.isfinite(logits[:, 0]))
     judged = detector.judge(logits[where], code[where])
-    agreeing = _agreeing(classifier, logits[where], code[where])
+    opinions = _agreeing(classifier, logits[where], code[where])
     where, keep = where[judged.flagged], np.flatnonzero(judged.flagged)
     if not len(where):
         return SUSPECTS.frame([])
@@ -128,8 +128,8 @@ def suspected_mislabels(
     )  # fmt: skip
     rows = np.arange(len(where))
     proposed = judged.proposed[keep]
+    agreeing = {name: doubts[keep] for name, doubts in opinions.items()}
     agreeing["neighbours"] = votes[rows, proposed] > votes[rows, code[where]]
-    agreeing = {n: d if len(d) == len(where) else d[keep] for n, d in agreeing.items()}
     ids, names = examples["id"].to_numpy()[where], np.array(classifier.classes, object)
     frame = SUSPECTS.frame(
         {
