@@ -1,4 +1,4 @@
-"""What ``train``, ``predict`` and ``evaluate`` do for models of several labels."""
+"""What ``train`` and ``evaluate`` do for models of several labels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omicsai.config import EvaluateOptions, PredictOptions, TrainOptions
+from omicsai.config import EvaluateOptions, TrainOptions
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["evaluate", "predict", "train"]
+__all__ = ["evaluate", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,43 +94,6 @@ def train(
     logger.info(
         "%d labels; %d probably missing and %d probably wrong annotations",
         len(classifier.classes), problems.get("missing", 0), problems.get("wrong", 0),
-    )  # fmt: skip
-
-
-def predict(arguments: argparse.Namespace, options: PredictOptions) -> None:
-    """Predict labels and write the table."""
-    import numpy as np
-
-    from omicsai.cli.inputs import require_encoder
-    from omicsai.embedding import read_embeddings
-    from omicsai.robust.mislabels import EXAMPLES
-    from omicsai.robust.multilabel_model import load_multilabel
-    from omicsai.robust.multilabel_prediction import MULTILABEL_PREDICTIONS, predict_labels
-    from omicsai.tables import write_provenance
-
-    classifier = load_multilabel(arguments.model)
-    examples = EXAMPLES.read(arguments.model / "examples.tsv")
-    ids, vectors, encoder = read_embeddings(*arguments.embeddings)
-    require_encoder(classifier, encoder)
-    predictions = predict_labels(
-        classifier,
-        vectors,
-        np.array(ids, dtype=object),
-        reference_ids=examples["id"].to_numpy(),
-        reference_labels=examples["label"].to_numpy(),
-        novel_fdr=options.novel_fdr,
-    )
-    MULTILABEL_PREDICTIONS.write(predictions, arguments.out)
-    write_provenance(
-        arguments.out.with_name("predict.provenance.json"),
-        stage="predict",
-        options=options.model_dump(),
-        inputs={"model": arguments.model, **_read_files(arguments)},
-    )
-    logger.info(
-        "%d predictions, %d without a label called, %d novel (false-discovery rate %g)",
-        len(predictions), int((predictions["label"] == "").sum()),
-        int(predictions["novel"].sum()), options.novel_fdr,
     )  # fmt: skip
 
 

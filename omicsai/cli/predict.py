@@ -33,30 +33,36 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.embedding import read_embeddings
     from omicsai.robust import load_classifier
     from omicsai.robust.mislabels import EXAMPLES
-    from omicsai.robust.multilabel_model import is_multilabel
+    from omicsai.robust.multilabel_model import (
+        MultiLabelClassifier,
+        is_multilabel,
+        load_multilabel,
+    )
+    from omicsai.robust.multilabel_prediction import MULTILABEL_PREDICTIONS, predict_labels
     from omicsai.robust.prediction import PREDICTIONS, predict
     from omicsai.tables import write_provenance
 
     options = section_of(arguments, PredictOptions)
-    if is_multilabel(arguments.model):
-        from omicsai.cli import multilabel
-
-        multilabel.predict(arguments, options)
-        return
-    classifier = load_classifier(arguments.model)
+    load = load_multilabel if is_multilabel(arguments.model) else load_classifier
+    classifier = load(arguments.model)
     examples = EXAMPLES.read(arguments.model / "examples.tsv")
     ids, vectors, encoder = read_embeddings(*arguments.embeddings)
     require_encoder(classifier, encoder)
-    predictions = predict(
-        classifier,
-        vectors,
-        np.array(ids, dtype=object),
-        reference_ids=examples["id"].to_numpy(),
-        reference_labels=examples["label"].to_numpy(),
-        novel_fdr=options.novel_fdr,
-        coverage=options.coverage,
-    )
-    PREDICTIONS.write(predictions, arguments.out)
+    names = np.array(ids, dtype=object)
+    known_ids, known_labels = examples["id"].to_numpy(), examples["label"].to_numpy()
+    if isinstance(classifier, MultiLabelClassifier):
+        predictions = predict_labels(
+            classifier, vectors, names, reference_ids=known_ids,
+            reference_labels=known_labels, novel_fdr=options.novel_fdr,
+        )  # fmt: skip
+        MULTILABEL_PREDICTIONS.write(predictions, arguments.out)
+    else:
+        predictions = predict(
+            classifier, vectors, names, reference_ids=known_ids,
+            reference_labels=known_labels, novel_fdr=options.novel_fdr,
+            coverage=options.coverage,
+        )  # fmt: skip
+        PREDICTIONS.write(predictions, arguments.out)
     write_provenance(
         arguments.out.with_name("predict.provenance.json"),
         stage="predict",
@@ -64,7 +70,9 @@ def run(arguments: argparse.Namespace) -> None:
         inputs={"model": arguments.model}
         | {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)},
     )
+    uncalled = int((predictions["label"] == "").sum())  # of several labels, none
     logger.info(
-        "%d predictions, %d of them novel (false-discovery rate %g)",
-        len(predictions), int(predictions["novel"].sum()), options.novel_fdr,
+        "%d predictions%s, %d of them novel (false-discovery rate %g)",
+        len(predictions), f", {uncalled} without a label called" if uncalled else "",
+        int(predictions["novel"].sum()), options.novel_fdr,
     )  # fmt: skip

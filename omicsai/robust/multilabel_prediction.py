@@ -18,7 +18,7 @@ from omicsai.robust.multilabel_metrics import (
     macro_mcc,
 )
 from omicsai.robust.multilabel_model import MultiLabelClassifier
-from omicsai.robust.prediction import predict
+from omicsai.robust.prediction import UNLIKE_TRAINING, predict
 from omicsai.tables import Column, Table
 
 __all__ = [
@@ -38,15 +38,7 @@ MULTILABEL_PREDICTIONS = Table(
         Column("probability", "text", "their calibrated probabilities, joined by ';'"),
         Column("runner_up", "text", "most probable label that is not called"),
         Column("runner_up_probability", "number", "its calibrated probability"),
-        Column(
-            "novelty", "number", "mean cosine distance to the 5 nearest known sequences"
-        ),
-        Column("novelty_p", "number", "conformal p-value of being like a known sequence"),
-        Column("novel", "boolean", "novel at the false-discovery rate predict.novel_fdr"),
-        Column(
-            "known", "boolean", "was in the training batches: not a new prediction", True
-        ),
-        Column("nearest_id", "text", "nearest sequence of the training batches"),
+        *UNLIKE_TRAINING,
         Column("nearest_label", "text", "its given labels, empty if unknown"),
         Column("nearest_similarity", "number", "cosine similarity of the two embeddings"),
     ),

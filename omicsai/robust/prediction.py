@@ -15,8 +15,16 @@ from omicsai.robust.model import Classifier
 from omicsai.robust.neighbours import nearest_examples, neighbour_distance
 from omicsai.tables import Column, Table
 
-__all__ = ["PREDICTIONS", "predict"]
+__all__ = ["PREDICTIONS", "UNLIKE_TRAINING", "predict"]
 
+# how far a sequence is from what training has seen
+UNLIKE_TRAINING = (
+    Column("novelty", "number", "mean cosine distance to the 5 nearest known sequences"),
+    Column("novelty_p", "number", "conformal p-value of being like a known sequence"),
+    Column("novel", "boolean", "novel at the false-discovery rate predict.novel_fdr"),
+    Column("known", "boolean", "was in the training batches: not a new prediction", True),
+    Column("nearest_id", "text", "nearest sequence of the training batches"),
+)
 PREDICTIONS = Table(
     "predictions",
     (
@@ -26,15 +34,7 @@ PREDICTIONS = Table(
         Column("label_set", "text", "labels that hold the true one at predict.coverage"),
         Column("runner_up", "text", "second most probable label"),
         Column("runner_up_probability", "number", "its calibrated probability"),
-        Column(
-            "novelty", "number", "mean cosine distance to the 5 nearest known sequences"
-        ),
-        Column("novelty_p", "number", "conformal p-value of being like a known sequence"),
-        Column("novel", "boolean", "novel at the false-discovery rate predict.novel_fdr"),
-        Column(
-            "known", "boolean", "was in the training batches: not a new prediction", True
-        ),
-        Column("nearest_id", "text", "nearest sequence of the training batches"),
+        *UNLIKE_TRAINING,
         Column("nearest_label", "text", "its given label, empty if unknown"),
         Column("nearest_similarity", "number", "cosine similarity of the two embeddings"),
     ),
