@@ -146,9 +146,9 @@ class MaskedModel(nn.Module):
 
     def loss(self, tokens: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
         """Mean cross-entropy (nats) of the tokens whose target is not `IGNORE`."""
-        chosen = targets != IGNORE
-        hidden = self.encoder(tokens, lengths)[chosen]
-        return F.cross_entropy(self.head(hidden).float(), targets[chosen])
+        # all of them through the head: choosing would make a GPU wait
+        scores = self.head(self.encoder(tokens, lengths)).float()
+        return F.cross_entropy(scores, targets, ignore_index=IGNORE)
 
 
 def masked(
@@ -347,7 +347,7 @@ def pretrain(
         recipe.batch_tokens, ", bfloat16 products" if lower else "",
     )  # fmt: skip
     started = saved = time.monotonic()
-    losses: list[float] = []
+    losses: list[Tensor] = []
     for step in track(
         range(first, recipe.steps), total=recipe.steps - first, label="pretrain"
     ):
@@ -358,16 +358,12 @@ def pretrain(
         rng = np.random.default_rng([recipe.seed, step, 1])
         corrupted, targets = masked(tokens, rng, recipe.mask)
         with torch.autocast(device, torch.bfloat16, enabled=lower):
-            loss = model.loss(
-                torch.from_numpy(corrupted).to(device),
-                lengths,
-                torch.from_numpy(targets).to(device),
-            )
+            loss = model.loss(_on(device, corrupted), lengths, _on(device, targets))
         loss.backward()
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
-        losses.append(float(loss.detach()))
+        losses.append(loss.detach())
         now = time.monotonic()
         if now - saved >= checkpoint_seconds or step + 1 == recipe.steps:
             loss_sum, count = perplexity(model, held_out[:WATCHED]).sum(axis=0)
@@ -375,13 +371,21 @@ def pretrain(
                 "step": step + 1,
                 "tokens": (step + 1) * recipe.batch_tokens,
                 "seconds": round(seconds + now - started, 1),
-                "loss": round(float(np.mean(losses)), 4),
+                "loss": round(float(torch.stack(losses).mean()), 4),
                 "held_out_perplexity": round(math.exp(loss_sum / max(count, 1)), 4),
             })  # fmt: skip
             logger.info("%s", ", ".join(f"{k} {v}" for k, v in history[-1].items()))
             _save(folder, model, optimisers, recipe, corpus, history)
             losses, saved = [], time.monotonic()
     return model.float().cpu()
+
+
+def _on(device: str, values: NDArray[np.int64]) -> Tensor:
+    """Send values to the device without waiting for what runs there."""
+    tensor = torch.from_numpy(values)
+    if device == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _optimisers(model: MaskedModel, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -9,8 +9,9 @@ position biases shared by all layers.
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -23,6 +24,11 @@ __all__ = ["Shape", "T5Encoder", "distance_buckets"]
 
 BIAS_BYTES = 256 * 2**20  # of the relative bias on a GPU
 FEED_FORWARD_BYTES = 64 * 2**20  # the widest activation is cut into pieces of this size
+FEED_FORWARD_BYTES_GPU = 2**30  # where a product needs many rows to fill the device
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+
+# from queries, keys and values side by side (n, 3 heads width) to mixed values
+Attention = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        normal = F.rms_norm(x.float(), x.shape[-1:], eps=self.epsilon)
-        return self.weight * normal.to(self.weight.dtype)
+        return F.rms_norm(x, x.shape[-1:], self.weight, self.epsilon)
 
 
 class Int8Linear(nn.Module):
@@ -150,45 +155,60 @@ class Block(nn.Module):
         self.wi = nn.Linear(width, shape.d_ff * (2 if shape.gated else 1), bias=False)
         self.wo = nn.Linear(shape.d_ff, width, bias=False)
 
-    def forward(self, x: Tensor, runs: list[tuple[int, int, int, Tensor]]) -> Tensor:
-        x = x + self.o(self.attend(self.qkv(self.attention_norm(x)), runs))
-        rows = max(1, FEED_FORWARD_BYTES // (self.wi.out_features * x.element_size()))
-        pieces = [self.feed_forward(piece) for piece in x.split(rows)]
+    def forward(self, x: Tensor, attend: Attention) -> Tensor:
+        x = x + self.o(attend(self.qkv(self.attention_norm(x))))
+        piece = FEED_FORWARD_BYTES_GPU if x.is_cuda else FEED_FORWARD_BYTES
+        rows = max(1, piece // (self.wi.out_features * x.element_size()))
+        pieces = [self.feed_forward(some) for some in x.split(rows)]
         return x + (pieces[0] if len(pieces) == 1 else torch.cat(pieces))
-
-    def attend(self, qkv: Tensor, runs: list[tuple[int, int, int, Tensor]]) -> Tensor:
-        """Attention within each sequence; sequences of one length share a call."""
-        shape = self.shape
-        mixed = []
-        for start, count, length, by_distance in runs:
-            rows = qkv[start : start + count * length]
-            q, k, v = rows.view(
-                count, length, 3, shape.num_heads, shape.d_kv
-            ).permute(2, 0, 3, 1, 4)  # fmt: skip
-            heads = attention(q, k, v, by_distance)
-            mixed.append(heads.transpose(1, 2).reshape(count * length, shape.inner))
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         hidden = self.wi(self.feed_forward_norm(x))
         if self.shape.gated:
             gate, hidden = hidden.chunk(2, dim=-1)
             return self.wo(F.gelu(gate, approximate="tanh") * hidden)
-        return self.wo(F.relu(hidden))
+        return self.wo(F.relu(hidden, inplace=True))
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, by_distance: Tensor) -> Tensor:
+def attention_by_run(shape: Shape, runs: list[tuple[int, int, Tensor]]) -> Attention:
+    """Attention within each sequence; sequences of one length share a call.
+
+    Parameters
+    ----------
+    shape
+        Of the encoder.
+    runs
+        Length, number and bias of the sequences of each run, in the order of the tokens.
+    """
+
+    def attend(qkv: Tensor) -> Tensor:
+        mixed = []
+        sizes = [length * count for length, count, _ in runs]
+        for rows, (length, count, bias) in zip(qkv.split(sizes), runs, strict=True):
+            q, k, v = rows.view(
+                count, length, 3, shape.num_heads, shape.d_kv
+            ).permute(2, 0, 3, 1, 4)  # fmt: skip
+            heads = attention(q, k, v, bias)
+            mixed.append(heads.transpose(1, 2).reshape(len(rows), shape.inner))
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+    return attend
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Exact attention with a bias that depends on the distance only.
 
-    The (L, L) bias is never made: with the queries in reverse order its entry (i, j) is
-    element i + j of the L + L - 1 biases by distance, which is a view with both strides 1.
+    Without gradients, the (L, L) bias is not made: with the queries in reverse order its
+    entry (i, j) is element i + j of the L + L - 1 biases by distance, which is a view with
+    both strides 1.
 
     Parameters
     ----------
     q, k, v
         (n, heads, L, width) tensors.
-    by_distance
-        (heads, 2 L - 1) bias, from key - query = 1 - L to L - 1.
+    bias
+        (heads, 2 L - 1), from key - query = 1 - L to L - 1; in training (heads, L, L),
+        which on short pieces is the faster way.
 
     Returns
     -------
@@ -196,17 +216,27 @@ def attention(q: Tensor, k: Tensor, v: Tensor, by_distance: Tensor) -> Tensor:
         Mixed values.
     """
     length, heads = q.shape[-2], q.shape[1]
-    if by_distance.requires_grad:  # in training, on short pieces, this is the faster way
-        place = torch.arange(length, device=q.device)
-        bias = by_distance[:, place - place[:, None] + length - 1].to(q.dtype)
+    if bias.ndim == 3:
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        return torch.softmax(q @ k.transpose(-1, -2) + bias, dim=-1) @ v
+        return torch.softmax(q @ k.transpose(-1, -2) + bias.to(q.dtype), dim=-1) @ v
     if q.device.type != "cpu":  # kernels of GPUs want the bias written out: rows by rows
         rows = max(1, BIAS_BYTES // (heads * length * q.element_size()))
-        return _attention_by_rows(q, k, v, by_distance, rows)
-    bias = by_distance.as_strided((1, heads, length, length), (0, 2 * length - 1, 1, 1))
-    mixed = F.scaled_dot_product_attention(q.flip(-2), k, v, attn_mask=bias, scale=1.0)
+        return _attention_by_rows(q, k, v, bias, rows)
+    square = bias.as_strided((1, heads, length, length), (0, 2 * length - 1, 1, 1))
+    mixed = F.scaled_dot_product_attention(q.flip(-2), k, v, attn_mask=square, scale=1.0)
     return mixed.flip(-2)
+
+
+def square_bias(by_distance: Tensor) -> Tensor:
+    """(heads, L, L) bias from (heads, 2 L - 1) by distance, in views and one copy.
+
+    With the distances modulo 2 L in a row, L such rows behind each other cut anew every
+    2 L - 1 numbers begin one distance earlier each: the gradient is a plain sum.
+    """
+    heads, length = len(by_distance), (by_distance.shape[1] + 1) // 2
+    modulo = F.pad(by_distance, (0, 1)).roll(1 - length, dims=1)
+    rows = modulo[:, None].expand(heads, length, 2 * length).reshape(heads, -1)
+    return rows[:, :-length].view(heads, length, 2 * length - 1)[:, :, :length]
 
 
 def _attention_by_rows(
@@ -269,23 +299,28 @@ class T5Encoder(nn.Module):
         """Residual stream after the embedding and each block, the last one normalised."""
         if sum(lengths) != len(tokens):
             raise ValueError(f"{len(tokens)} tokens, but lengths add up to {sum(lengths)}")
-        runs = self._runs(lengths)
+        attend = self._attention(lengths)
         x = self.embedding(tokens)
         states = [x]
         for block in self.blocks:
-            x = block(x, runs)
+            x = block(x, attend)
             states.append(x)
         states[-1] = self.norm(x)
         return states
 
-    def _runs(self, lengths: Sequence[int]) -> list[tuple[int, int, int, Tensor]]:
-        """Start, count, length and bias of each run of sequences of one length."""
-        runs, start = [], 0
-        for length, group in groupby(lengths):
-            count = len(list(group))
-            runs.append((start, count, length, self.bias_by_distance(length)))
-            start += count * length
-        return runs
+    def _attention(self, lengths: Sequence[int]) -> Attention:
+        """Attention within sequences of these lengths, by the way that suits the device."""
+        shape, training = self.shape, torch.is_grad_enabled()
+        if self.bias.weight.is_cuda and HAS_TRITON and not training:
+            from omicsai.embedding.varlen import varlen_attention
+
+            far = shape.relative_attention_max_distance
+            return varlen_attention(lengths, self.bias_by_distance(far + 1), shape.d_kv)
+        runs = []
+        for length, same in groupby(lengths):
+            bias = self.bias_by_distance(length)
+            runs.append((length, len(list(same)), square_bias(bias) if training else bias))
+        return attention_by_run(shape, runs)
 
     def quantise(self) -> T5Encoder:
         """Replace the linear layers by 8-bit ones, in place."""

@@ -57,7 +57,7 @@ def proteome(count: int, seed: int = 1) -> list[str]:
     return [records[i] for i in chosen]
 
 
-def plain(shape: Shape, attention: str, dtype: torch.dtype) -> torch.nn.Module:
+def plain(shape: Shape, attention: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
     """A random T5 encoder of `transformers`, with biases that matter."""
     from transformers import T5Config, T5EncoderModel
 
@@ -66,11 +66,13 @@ def plain(shape: Shape, attention: str, dtype: torch.dtype) -> torch.nn.Module:
         **vars(shape), is_encoder_decoder=False, use_cache=False, dropout_rate=0.0
     )
     config._attn_implementation = attention
-    model = T5EncoderModel._from_config(config, attn_implementation=attention)
+    with torch.device(device):
+        model = T5EncoderModel._from_config(config, attn_implementation=attention)
     with torch.no_grad():
         for name, value in sorted(model.named_parameters()):
             if "relative_attention_bias" in name:
-                value.normal_(0, 1, generator=torch.Generator().manual_seed(2))
+                drawn = torch.randn(value.shape, generator=torch.Generator().manual_seed(2))
+                value.copy_(drawn)
     return model.eval().to(dtype)
 
 
@@ -134,9 +136,10 @@ def ways(shape: Shape, sequences: list[str], options: argparse.Namespace) -> dic
     dtype, device = DTYPES[options.precision], options.device
     order = sorted(sequences, key=len, reverse=True)
     lengths = [len(text) for text in order]
-    eager = plain(shape, "eager", dtype).to(device)
-    sdpa = plain(shape, "sdpa", dtype).to(device)
-    encoder = T5Encoder(shape)
+    eager = plain(shape, "eager", dtype, device)
+    sdpa = plain(shape, "sdpa", dtype, device)
+    with torch.device(device):
+        encoder = T5Encoder(shape)
     encoder.load_transformers(sdpa.state_dict())
     identity = {"precision": options.precision}
     packed = packed_model(encoder.to(dtype), PROTT5, torch.device(device), identity)
@@ -165,7 +168,13 @@ def ways(shape: Shape, sequences: list[str], options: argparse.Namespace) -> dic
     }  # fmt: skip
     if options.fixed:
         found["fixed 16"] = lambda: means(sixteens, eager, sequences)
-    if device == "cpu":
+    if device != "cpu":
+        half = plain(shape, "eager", torch.float16, device)
+        for name, module in half.named_modules():
+            if name.endswith(".wo"):  # as `transformers` loads a half checkpoint
+                module.float()
+        found["prottrans as loaded"] = lambda: means(prottrans(lengths), half, order)
+    else:
         fresh = T5Encoder(shape)
         fresh.load_transformers(sdpa.state_dict())
         small = packed_model(fresh, PROTT5, torch.device(device), {"precision": "int8"})
