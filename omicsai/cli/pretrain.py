@@ -46,8 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "may plan more or fewer (default: 20,000,000)",
     )  # fmt: skip
     parser.add_argument(
-        "--device", choices=["cpu", "cuda"], default="cpu", help="(default: cpu)"
-    )
+        "--device", choices=["cpu", "cuda"], default="cpu",
+        help="cuda: a GPU, on which steps are 8 times larger (default: cpu)",
+    )  # fmt: skip
     add_seed(parser)
     add_threads(parser)
     parser.add_argument(
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Choose the proteins, train and write."""
-    from omicsai.embedding.pretrain import Recipe, pretrain, save_encoder
+    from omicsai.embedding.pretrain import ON_GPU, Recipe, pretrain, save_encoder
     from omicsai.errors import InputError
     from omicsai.tables import write_provenance
     from omicsai.tables.provenance import package_versions
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     recipe = Recipe(
         width=arguments.width, heads=arguments.heads, layers=arguments.layers,
         tokens=arguments.tokens, seed=arguments.seed,
+        **(ON_GPU if arguments.device == "cuda" else {}),
     )  # fmt: skip
     records, part = _chosen(arguments)
     residues = {

@@ -36,7 +36,15 @@ from omicsai.errors import InputError
 from omicsai.progress import track
 from omicsai.tables import atomic_path, write_json
 
-__all__ = ["MaskedModel", "Recipe", "load_masked", "perplexity", "pretrain", "save_encoder"]
+__all__ = [
+    "ON_GPU",
+    "MaskedModel",
+    "Recipe",
+    "load_masked",
+    "perplexity",
+    "pretrain",
+    "save_encoder",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +53,10 @@ IGNORE = -100
 REST_RATE = 1.0  # learning rate of embeddings, norms and head beside that of the matrices
 WATCHED = 100  # held-out proteins whose perplexity is followed
 GROUPS = 4  # proteins of a batch are cropped to the shortest of their group
+ON_GPU: dict[str, Any] = {  # large steps keep it busy, and longer crops cost it little
+    "batch_tokens": 32_768, "crop": 256, "final_crop": 512, "learning_rate": 0.006,
+    "warmup_steps": 100, "decay": 0.5,
+}  # fmt: skip
 IS_STANDARD = np.zeros(VOCABULARY_SIZE, dtype=bool)
 IS_STANDARD[STANDARD] = True
 
@@ -311,7 +323,7 @@ def pretrain(
         Size and plan. A resumed run may plan fewer or more tokens as long as the learning
         rate had not begun to fall.
     folder
-        Where ``checkpoint.safetensors``, ``checkpoint.json`` and ``history.tsv`` are kept.
+        Where ``checkpoint.safetensors`` and ``history.json`` are kept.
     threads
         CPU threads.
     device

@@ -18,8 +18,9 @@ from torch import Tensor
 
 __all__ = ["varlen_attention"]
 
-QUERIES, KEYS = 128, 64  # of a tile
-LOG2_E = 1.4426950408889634
+QUERIES, KEYS = 64, 32  # of a tile
+WARPS, STAGES = 4, 3
+LOG2_E = tl.constexpr(1.4426950408889634)
 
 
 def varlen_attention(
@@ -44,7 +45,7 @@ def varlen_attention(
     """
     heads, device = len(by_distance), by_distance.device
     tiles = torch.from_numpy(_tiles(lengths)).to(device)
-    bias = (by_distance.float() * LOG2_E).contiguous()
+    bias = by_distance.contiguous()
 
     def attend(qkv: Tensor) -> Tensor:
         mixed = qkv.new_empty(len(qkv), heads * width)
@@ -53,7 +54,7 @@ def varlen_attention(
             qkv, mixed, bias, *tiles, heads,
             far=bias.shape[1] // 2, width=width, queries=QUERIES,
             keys=KEYS // 2 if whole else KEYS, precision="ieee" if whole else "tf32",
-            num_warps=8, num_stages=2 if whole else 3,
+            num_warps=WARPS, num_stages=STAGES,
         )  # fmt: skip
         return mixed
 
@@ -97,7 +98,8 @@ def _attend(
         )
         distance = (key[None, :] - row[:, None]).to(tl.int32)
         distance = tl.minimum(tl.maximum(distance, -far), far)
-        score = tl.dot(q, k, input_precision=precision) * LOG2_E + tl.load(table + distance)
+        score = tl.dot(q, k, input_precision=precision) + tl.load(table + distance)
+        score = score * LOG2_E
         score = tl.where(real[None, :], score, -float("inf"))
         now = tl.maximum(largest, tl.max(score, axis=1))
         weight = tl.exp2(score - now[:, None])
