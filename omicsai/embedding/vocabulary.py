@@ -62,15 +62,19 @@ class Vocabulary:
         InputError
             If a residue has no token.
         """
+        first, last = len(self.before), len(self.before) + len(residues)
+        tokens = np.empty(last + len(self.behind), dtype=np.int64)
+        tokens[:first], tokens[last:] = self.before, self.behind
+        found = tokens[first:last]
         codes = np.frombuffer(residues.encode("ascii"), dtype=np.uint8)
-        found = self.table[codes]
+        self.table.take(codes, out=found, mode="clip")  # unbuffered; all codes are in it
         if len(found) and found.min() < 0:
             missing = sorted({residues[i] for i in np.flatnonzero(found < 0)})
             raise InputError(
                 f"the model's vocabulary has no token for {', '.join(missing)}: it made "
                 f"{int((found >= 0).sum())} residue tokens of {len(residues)} residues"
             )
-        return np.concatenate([self.before, found, self.behind]).astype(np.int64)
+        return tokens
 
 
 def _table(tokens: dict[str, int]) -> NDArray[np.int64]:

@@ -401,7 +401,7 @@ def measure_probes(options: argparse.Namespace) -> None:
         scores = report[name] = {}
         for kind, each in vectors.items():
             for way, X in each.items():
-                if options.pooling and kind != "composition" and way != options.pooling:
+                if options.pooling and kind != "composition" and way not in options.pooling:
                     continue
                 found = np.array([measure(task, X, seed) for seed in range(options.seeds)])
                 scores[f"{kind} {way}".strip()] = {
@@ -429,7 +429,7 @@ def main() -> None:
     second.add_argument("model", type=Path, nargs="?", default=TINY)
     second.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     second.add_argument("--seeds", type=int, default=5)
-    second.add_argument("--pooling", help="only this way, chosen on validation parts")
+    second.add_argument("--pooling", nargs="+", help="only these ways")
     second.add_argument("--baselines", action="store_true", help="without the model")
     second.add_argument("--cache", type=Path, default=Path("probe_cache"))
     second.add_argument("--tag", default="1", help="name of this model in the cache")
