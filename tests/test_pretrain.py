@@ -157,7 +157,7 @@ def test_the_written_encoder_is_read_by_transformers_and_by_us(tmp_path):
         expected = plain(input_ids=ids).last_hidden_state[0, :-1].mean(0).numpy()
     encoder = load_small(tmp_path)
     ((vector, _),) = encoder.encode([text], False)
-    assert len(vector) == encoder.dimension == 32 + 427
+    assert len(vector) == encoder.dimension == 32
     np.testing.assert_allclose(vector[:32], expected, atol=1e-4)
     again = load_masked(tmp_path)
     assert torch.equal(again.head.weight, model.head.weight.detach().half().float())
@@ -189,7 +189,7 @@ def test_the_command_leaves_out_what_is_related_and_goes_on(tmp_path, run_omicsa
     assert list(part.values()).count("train") == 25
     history = json.loads((tmp_path / "out" / "history.json").read_text())
     assert history[-1]["step"] == 5
-    assert load_small(tmp_path / "out").dimension == 32 + 427
+    assert load_small(tmp_path / "out").dimension == 32
     assert run_omicsai(*command) == 0  # nothing left to do
     assert json.loads((tmp_path / "out" / "history.json").read_text()) == history
     assert run_omicsai(*command[:-1], tmp_path / "x", "--heads", 5) == 1

@@ -2,19 +2,15 @@
 
 ProtT5's architecture and vocabulary, pretrained by ``omicsai pretrain``; see ``card.md``
 beside its weights. A vector is the mean over the residues of the states of the chosen
-layers, followed by the `composition` features.
+layers, side by side.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from omicsai.embedding.composition import DIMENSION, composition
-from omicsai.embedding.encoders import Encoded, Encoder
+from omicsai.embedding.encoders import Encoder
 from omicsai.errors import ToolError
 from omicsai.tables.provenance import file_digest, package_versions
 
@@ -39,7 +35,7 @@ def load_small(
     Returns
     -------
     Encoder
-        With vectors of ``len(pooled_layers) * d_model + 427`` values.
+        With vectors of ``len(pooled_layers) * d_model`` values.
 
     Raises
     ------
@@ -67,26 +63,17 @@ def load_small(
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ToolError(f"cannot load the encoder in {folder}: {reason}") from error
+    layers = config.get("pooled_layers", [encoder.shape.num_layers])
     name = folder.name
     identity = {
         "encoder": name,
+        "layers": " ".join(map(str, layers)),
         "revision": file_digest(folder / "model.safetensors")[:12],
         "precision": "int8" if precision == "int8" else str(dtype).removeprefix("torch."),
         **package_versions("torch"),
     }
-    layers = config.get("pooled_layers", [encoder.shape.num_layers])
     model = packed_model(encoder.to(dtype), PROTT5, chosen, identity, layers)
-
-    def encode(sequences: Sequence[str], residues: bool = False) -> list[Encoded]:
-        return [
-            (np.concatenate([vector, composition(text)]), states)
-            for text, (vector, states) in zip(
-                sequences, model.encode(sequences, residues), strict=True
-            )
-        ]
-
     return Encoder(
-        name=name, dimension=len(layers) * encoder.shape.d_model + DIMENSION,
-        encode=encode, identity=identity, budget=model.budget(), memory=model.memory,
-        device=chosen.type,
+        name=name, dimension=model.dimension, encode=model.encode, identity=identity,
+        budget=model.budget(), memory=model.memory, device=chosen.type,
     )  # fmt: skip

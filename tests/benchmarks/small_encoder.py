@@ -44,7 +44,7 @@ from omicsai.sequences.alphabet import AMINO_ACIDS
 
 TASKS = ["signalp", "membrane", "location", "superfamily"]
 WINDOW = 8
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SHARED = Path(os.environ.get("OMICSAI_SHARED", "../shared")) / "data"
 
 
