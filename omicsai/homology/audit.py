@@ -151,7 +151,8 @@ def search_sample(
             residues,
             queries[parts[queries] == name],
             kept[parts[kept] != name],
-            replace(definition, identity=REPORTED_FROM),
+            definition,
+            reported_from=REPORTED_FROM,
             threads=threads,
             label=f"audit of {name}",
         )

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from omicsai.homology import Definition, Pairs
+from omicsai.homology import Definition
 from omicsai.homology.audit import count_pairs
 from omicsai.homology.build import search_between
 from omicsai.homology.mmseqs import find_mmseqs
@@ -173,14 +173,10 @@ def audit(records: list[Record], parts: dict[str, str], threads: int) -> dict[st
     part = np.array([code.get(parts.get(name, "removed"), -1) for name, _, _ in records])
     definition = Definition()
     kept = np.flatnonzero(part >= 0)
-    found = [
-        search_between(
-            [records[i][2] for i in kept], np.zeros(len(kept), dtype=np.int64), part[kept],
-            definition, sensitivity=None, reverse=reverse, threads=threads,
-        )
-        for reverse in (False, True)
-    ]  # fmt: skip
-    pairs = Pairs.concatenate(found)
+    pairs = search_between(
+        [records[i][2] for i in kept], np.zeros(len(kept), dtype=np.int64), part[kept],
+        definition, sensitivity=None, threads=threads,
+    )  # fmt: skip
     pairs = pairs.select(definition.holds(pairs))
     leaking = np.union1d(pairs.first, pairs.second)
     sizes = np.bincount(part[kept], minlength=3) / len(kept)
