@@ -346,7 +346,7 @@ def _candidates(
             "-e", 1e10, "--max-seqs", n_targets, threads=threads,
         )  # fmt: skip
     else:
-        small = ["-k", 5] if lengths.sum() < SMALL_RESIDUES else []
+        small: list[str | float] = ["-k", 5] if lengths.sum() < SMALL_RESIDUES else []
         run_mmseqs(
             "prefilter", query, target, candidates, "-s", sensitivity,
             "--max-seqs", KMER_HITS, *small, threads=threads,
@@ -396,7 +396,7 @@ def _align_again(
     a, b = np.searchsorted(used, a), np.searchsorted(used, b)
     database = make_database(folder / "unsure", residues, used)
     smaller = lengths.sum() / lengths[used].sum()
-    found = []
+    found: list[Pairs] = []
     for name, x, y in (("there", a, b), ("back", b, a)):
         order = np.lexsort((y, x))
         rows = np.stack([x, y, 0 * x, 0 * x], axis=1)[order]
