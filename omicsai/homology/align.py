@@ -99,22 +99,16 @@ def align_pairs(
         if not len(targets):
             return []
         least = np.log(scale * lengths[query] * total / definition.evalue) / decay
-        whole = len(targets) > len(residues) // 2
-        first = int(targets[0]) if whole else 0
-        searched = database if whole else database.extract([int(t) for t in targets])
-        hits = aligner.align(
-            clean[query], searched, mode="score", algorithm="sw",
-            **({"start": first} if whole else {}),
-        )  # fmt: skip
+        searched = database.extract(targets.tolist())
+        hits = aligner.align(clean[query], searched, mode="score", algorithm="sw")
         scores = np.array([hit.score for hit in hits])
-        positions = targets - first if whole else np.arange(len(targets))
-        alike = np.flatnonzero(scores[positions] >= least)
+        alike = np.flatnonzero(scores >= least)
         if not len(alike):
             return []
         # together, so that Opal fills its SIMD registers
-        chosen = database.extract([int(t) for t in targets[alike]])
+        chosen = database.extract(targets[alike].tolist())
         rows = aligner.align(clean[query], chosen, mode="full", algorithm="sw")
-        evalues = scale * lengths[query] * total * np.exp(-decay * scores[positions[alike]])
+        evalues = scale * lengths[query] * total * np.exp(-decay * scores[alike])
         return [
             (query, target, *_spans(row, int(lengths[query]), int(lengths[target])), evalue)
             for target, row, evalue in zip(
