@@ -31,6 +31,10 @@ NARROWER_FRACTION = 0.003
 # (30 % identity, 50 % coverage, E <= 1e-3) 40 loses one; 36 none, at three times the work.
 LEAST_UNGAPPED_SCORE = 40
 SCORE_PER_DECADE = 4
+# Short sequences reach an E-value by a lower score, gaps included: 26 residues of a
+# helicase (13 of 17 columns identical, E = 3e-4) have no ungapped stretch of 39.
+SHORT = 100
+LESS_IF_SHORT = 6
 # One alignment may miss what another one sees: the composition correction, which goes by
 # the query, and ties. Of 6,406 pairs by E-value with the correction, 21 had a larger one
 # without it, by at most 3.4 times.
@@ -301,7 +305,7 @@ def search_pairs(
     lengths = np.array([len(s) for s in residues])
     found: list[Pairs] = []
     unsure: list[Pairs] = []
-    jobs = _chunks(queries, targets, lengths, exhaustive=sensitivity is None)
+    jobs = _jobs(queries, targets, lengths, exhaustive=sensitivity is None)
     with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
         for number, (chunk, against) in enumerate(
             track(jobs, total=len(jobs), label=label)
@@ -311,7 +315,7 @@ def search_pairs(
             query = make_database(folder / "query", residues, chunk)
             target = make_database(folder / "target", residues, against)
             candidates = _candidates(
-                query, target, len(against), lengths, sensitivity, threads
+                query, target, (chunk, against), lengths, sensitivity, threads
             )
             smaller = lengths.sum() / lengths[against].sum()
             wanted = replace(near, identity=min(near.identity, least))
@@ -330,7 +334,7 @@ def search_pairs(
 def _candidates(
     query: Path,
     target: Path,
-    n_targets: int,
+    job: tuple[NDArray, NDArray],
     lengths: NDArray,
     sensitivity: float | None,
     threads: int,
@@ -338,12 +342,15 @@ def _candidates(
     """Run a prefilter: the database of candidates, beside the query's."""
     candidates = query.with_name("candidates")
     if sensitivity is None:
-        decades = np.log10(max(float(lengths.sum()), 1e5) / 1e6)
+        least = LEAST_UNGAPPED_SCORE
+        least += SCORE_PER_DECADE * np.log10(max(float(lengths.sum()), 1e5) / 1e6)
+        if any((lengths[side] < SHORT).all() for side in job):
+            least -= LESS_IF_SHORT
         run_mmseqs(
             "ungappedprefilter", query, target, candidates, "--comp-bias-corr", 0,
-            "--min-ungapped-score", int(LEAST_UNGAPPED_SCORE + SCORE_PER_DECADE * decades),
+            "--min-ungapped-score", int(least),
             # its E-value is that of the ungapped score: a limit loses gapped pairs
-            "-e", 1e10, "--max-seqs", n_targets, threads=threads,
+            "-e", 1e10, "--max-seqs", len(job[1]), threads=threads,
         )  # fmt: skip
     else:
         small: list[str | float] = ["-k", 5] if lengths.sum() < SMALL_RESIDUES else []
@@ -412,15 +419,39 @@ def _align_again(
     return Pairs.concatenate(found)
 
 
-def _chunks(
+def _jobs(
     queries: NDArray, targets: NDArray, lengths: NDArray, *, exhaustive: bool
 ) -> list[tuple[NDArray, NDArray]]:
-    """Cut a search into jobs of about equal work: (queries, targets) of each."""
+    """Cut a search into jobs: (queries, targets) of each; short sequences go apart."""
+    if not exhaustive:
+        return _chunks(queries, targets, lengths, 100 * CELLS_AT_A_TIME, triangle=1)
+    short, long = queries[lengths[queries] < SHORT], queries[lengths[queries] >= SHORT]
+    if np.array_equal(queries, targets):
+        kinds = [(short, short), (short, long), (long, long)]
+    else:
+        other = targets[lengths[targets] >= SHORT]
+        kinds = [(short, targets), (long, targets[lengths[targets] < SHORT]), (long, other)]
+    return [
+        job
+        for some, against in kinds
+        if len(some) and len(against)
+        for job in _chunks(some, against, lengths, CELLS_AT_A_TIME, TRIANGLE_CHUNKS)
+    ]
+
+
+def _chunks(
+    queries: NDArray,
+    targets: NDArray,
+    lengths: NDArray,
+    cells_at_a_time: float,
+    triangle: int,
+) -> list[tuple[NDArray, NDArray]]:
+    """Cut a search into jobs of about equal work."""
     same = np.array_equal(queries, targets)
     cells = float(lengths[queries].sum()) * float(lengths[targets].sum())
-    n = int(np.ceil(cells / (CELLS_AT_A_TIME * (1 if exhaustive else 100))))
-    if same and exhaustive:
-        n = max(n, min(TRIANGLE_CHUNKS, int(cells / LEAST_CELLS_AT_A_TIME)))
+    n = int(np.ceil(cells / cells_at_a_time))
+    if same:
+        n = max(n, min(triangle, int(cells / LEAST_CELLS_AT_A_TIME)))
     if n < 2 or len(queries) < 2:
         return [(queries, targets)]
     work = np.cumsum(lengths[queries]).astype(float)
