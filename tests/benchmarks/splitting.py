@@ -206,7 +206,7 @@ def audit(records: list[Record], parts: dict[str, str], threads: int) -> dict[st
     code = {part: i for i, part in enumerate(PARTS)}
     part = np.array([code.get(parts.get(name, "removed"), -1) for name, _, _ in records])
     definition = Definition()
-    search.LEAST_UNGAPPED_SCORE = 36
+    search.LEAST_UNGAPPED_SCORE = 33
     search.UNSURE_EVALUE, search.UNSURE_IDENTITY, search.UNSURE_COVERAGE = 300, 0.3, 0.5
     kept = np.flatnonzero(part >= 0)
     pairs = search_between(
