@@ -1,6 +1,6 @@
 """One model under three splits of DeepLoc: random, whole clusters, guaranteed.
 
-    python tests/benchmarks/split_accuracy.py WORK [--encoder composition] [--seeds 1 2 3]
+    python tests/benchmarks/split_accuracy.py WORK [--set deeploc] [--encoder composition]
 
 WORK is the folder of tests/benchmarks/splitting.py, in which `--sets deeploc --methods
 omicsai cluster` are finished. Ten locations, 60/20/20; the test parts differ, so that the
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from splitting import FRACTIONS, PARTS, Record, deeploc, parts_of
+from splitting import FRACTIONS, PARTS, SETS, Record, parts_of
 
 from omicsai.homology import SPLIT, assign_groups
 from omicsai.homology.strata import label_strata
@@ -39,7 +39,7 @@ def write_split(records: list[Record], part: list[str], group: list[str], to: Pa
 
 
 def splits(records: list[Record], work: Path) -> dict[str, Path]:
-    """Split tables by the name of the split."""
+    """Split tables of a set, in its folder, by the name of the split."""
     ids = [name for name, _, _ in records]
     strata = label_strata([label for _, label, _ in records])
     shares = [float(x) for x in FRACTIONS]
@@ -47,7 +47,7 @@ def splits(records: list[Record], work: Path) -> dict[str, Path]:
     out = work / "accuracy"
     out.mkdir(exist_ok=True)
     write_split(records, [PARTS[p] for p in code], ids, out / "random.tsv")
-    clustered = work / "deeploc/cluster"
+    clustered = work / "cluster"
     home = dict(
         pd.read_csv(clustered / "out_cluster.tsv", sep="\t", header=None, dtype=str)[[1, 0]]
         .itertuples(index=False, name=None)
@@ -58,7 +58,7 @@ def splits(records: list[Record], work: Path) -> dict[str, Path]:
     return {
         "random": out / "random.tsv",
         "whole clusters": out / "clusters.tsv",
-        "guaranteed": work / "deeploc/omicsai/split.tsv",
+        "guaranteed": work / "omicsai/split.tsv",
     }
 
 
@@ -72,18 +72,19 @@ def main() -> None:
     """Embed once, train and evaluate by split and seed, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("work", type=Path)
+    parser.add_argument("--set", default="deeploc")
     parser.add_argument("--encoder", default="composition")
     parser.add_argument("--seeds", nargs="+", default=["1", "2", "3"])
     arguments = parser.parse_args()
-    records = list({record[0]: record for record in deeploc()}.values())
-    data, out = arguments.work / "data", arguments.work / "accuracy"
+    records = list({record[0]: record for record in SETS[arguments.set]()}.values())
+    data, out = arguments.work / "data", arguments.work / arguments.set / "accuracy"
     rows = []
-    tables = splits(records, arguments.work)
+    tables = splits(records, arguments.work / arguments.set)
     vectors = out / f"{arguments.encoder}.h5"
     if not vectors.is_file():
         omicsai(
             "embed",
-            data / "deeploc.fasta",
+            data / f"{arguments.set}.fasta",
             "--encoder",
             arguments.encoder,
             "--out",
@@ -92,7 +93,7 @@ def main() -> None:
     for name, table in tables.items():
         for seed in arguments.seeds:
             model = out / f"{name.split()[-1]}.{arguments.encoder}.{seed}"
-            shared = ["--embeddings", vectors, "--labels", data / "deeploc.tsv"]
+            shared = ["--embeddings", vectors, "--labels", data / f"{arguments.set}.tsv"]
             if not (model / "evaluation/metrics.json").is_file():
                 omicsai(
                     "train", *shared, "--split", table, "--loss", "cross_entropy",

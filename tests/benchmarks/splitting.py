@@ -107,7 +107,11 @@ def corpus(size: int) -> Callable[[], Iterator[Record]]:
 
 SETS: dict[str, Callable[[], Iterator[Record]]] = {
     "signalp": signalp, "deeploc": deeploc, "ec": ec,
-    **{f"{name}2k": some(name, 2000) for name in ("signalp", "deeploc", "ec")},
+    **{
+        f"{name}{k}k": some(name, 1000 * k)
+        for name in ("signalp", "deeploc", "ec")
+        for k in (1, 2, 3)
+    },
     **{f"corpus{n}k": corpus(1000 * n) for n in (1, 3, 10, 30, 90)},
 }  # fmt: skip
 
