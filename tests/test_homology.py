@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from omicsai.errors import InputError, ToolError
 from omicsai.homology import (
     Definition,
+    Pairs,
     assign_groups,
     cluster_sequences,
     find_pairs,
     mmseqs_version,
+    search_pairs,
 )
+from omicsai.homology import pairs as pairs_module
 from omicsai.homology.align import align_all
 from omicsai.homology.strata import label_strata
 from omicsai.sequences.alphabet import AMINO_ACIDS
@@ -114,6 +117,51 @@ def test_the_identity_threshold_and_its_denominator_hold(rng):
 def test_sequences_without_any_hit_have_no_pairs():
     proteins = ["MKTAYIAKQR", "A" * 40, "X" * 30, "S" * 30]
     assert len(find_pairs(proteins, Definition())) == 0
+
+
+def as_set(pairs) -> set[tuple[int, int]]:
+    return set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+
+
+@pytest.fixture
+def borderline() -> list[str]:
+    """Families around 30 % identity, some of them of biased composition."""
+    rng = np.random.default_rng(8)
+    proteins = []
+    for k in range(6):
+        letters = list(AMINO_ACIDS) if k % 2 else list("AEKLSGDQ")
+        family = "".join(rng.choice(letters, 160))
+        proteins += [family, *(changed(rng, family, n) for n in (90, 104, 110, 116))]
+    return proteins
+
+
+def test_roles_and_pieces_of_a_search_do_not_matter(borderline, monkeypatch):
+    everything = np.arange(len(borderline))
+    whole = as_set(find_pairs(borderline, Definition()))
+    assert 6 < len(whole) < 6 * 10
+    monkeypatch.setattr(pairs_module, "LEAST_CELLS_AT_A_TIME", 1)
+    assert as_set(find_pairs(borderline, Definition())) == whole
+    odd = everything % 2 == 1
+    between = {(a, b) for a, b in whole if odd[a] != odd[b]}
+    for queries, targets in ((odd, ~odd), (~odd, odd)):
+        found = search_pairs(
+            borderline, everything[queries], everything[targets], Definition()
+        )
+        assert as_set(found) == between
+
+
+def test_pairs_near_the_threshold_are_aligned_in_all_ways(borderline, monkeypatch):
+    """What decides a pair is the same as if every candidate were aligned four times."""
+    found = as_set(find_pairs(borderline, Definition()))
+    more = find_pairs(borderline, Definition(), reported_from=0.05)
+    assert as_set(more.select(Definition().holds(more))) == found
+    assert len(as_set(more)) > len(found)
+    monkeypatch.setattr(pairs_module, "UNSURE_EVALUE", 1e6)
+    monkeypatch.setattr(pairs_module, "UNSURE_IDENTITY", 1)
+    monkeypatch.setattr(pairs_module, "UNSURE_COVERAGE", 1)
+    assert as_set(find_pairs(borderline, Definition())) == found
+    monkeypatch.setattr(pairs_module, "_align_again", lambda *a: Pairs.empty())
+    assert as_set(find_pairs(borderline, Definition())) < found
 
 
 # --- assigning clusters ----------------------------------------------------------------

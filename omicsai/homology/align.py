@@ -99,22 +99,22 @@ def align_pairs(
         if not len(targets):
             return []
         least = np.log(scale * lengths[query] * total / definition.evalue) / decay
-        whole = len(targets) > len(residues) // 2
-        first = int(targets[0]) if whole else 0
-        searched = database if whole else database.extract([int(t) for t in targets])
-        hits = aligner.align(
-            clean[query], searched, mode="score", algorithm="sw",
-            **({"start": first} if whole else {}),
-        )  # fmt: skip
+        searched = database.extract(targets.tolist())
+        hits = aligner.align(clean[query], searched, mode="score", algorithm="sw")
         scores = np.array([hit.score for hit in hits])
-        positions = targets - first if whole else np.arange(len(targets))
-        found = []
-        for k in np.flatnonzero(scores[positions] >= least):
-            target = int(targets[k])
-            row = _alignment(aligner, matrix, clean[query], clean[target])
-            evalue = scale * lengths[query] * total * np.exp(-decay * scores[positions[k]])
-            found.append((query, target, *row, float(evalue)))
-        return found
+        alike = np.flatnonzero(scores >= least)
+        if not len(alike):
+            return []
+        # together, so that Opal fills its SIMD registers
+        chosen = database.extract(targets[alike].tolist())
+        rows = aligner.align(clean[query], chosen, mode="full", algorithm="sw")
+        evalues = scale * lengths[query] * total * np.exp(-decay * scores[alike])
+        return [
+            (query, target, *_spans(row, int(lengths[query]), int(lengths[target])), evalue)
+            for target, row, evalue in zip(
+                targets[alike].tolist(), rows, evalues.tolist(), strict=True
+            )
+        ]
 
     with ThreadPoolExecutor(threads) as pool:  # Opal lets go of the interpreter's lock
         done = track(pool.map(align, jobs), total=len(jobs), label=label)
@@ -126,22 +126,13 @@ def align_pairs(
     return pairs.select(definition.holds(pairs))
 
 
-def _alignment(
-    aligner: Any, matrix: Any, query: str, target: str
-) -> tuple[int, int, float, float]:
-    """Identical positions, columns and both coverages of the best local alignment."""
-    import pyopal
-
-    one = pyopal.Database([target], matrix.alphabet)
-    hit = aligner.align(query, one, mode="full", algorithm="sw")[0]
-    steps = hit.alignment
-    spanned_query = hit.query_end - hit.query_start + 1
-    spanned_target = hit.target_end - hit.target_start + 1
+def _spans(hit: Any, query: int, target: int) -> tuple[int, int, float, float]:
+    """Identical positions, columns and both coverages of a local alignment."""
     return (
-        steps.count("M"),
-        len(steps),
-        spanned_query / len(query),
-        spanned_target / len(target),
+        hit.alignment.count("M"),
+        len(hit.alignment),
+        (hit.query_end - hit.query_start + 1) / query,
+        (hit.target_end - hit.target_start + 1) / target,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from omicsai.homology.align import align_pairs
 from omicsai.homology.pairs import Definition, Pairs, search_pairs
@@ -151,7 +151,8 @@ def search_sample(
             residues,
             queries[parts[queries] == name],
             kept[parts[kept] != name],
-            replace(definition, identity=REPORTED_FROM),
+            definition,
+            reported_from=REPORTED_FROM,
             threads=threads,
             label=f"audit of {name}",
         )
@@ -235,7 +236,7 @@ def _check_words(check: Checked, definition: Definition, parts: NDArray) -> dict
     leaking = np.union1d(found.first[crosses], found.second[crosses])
     k, n = len(np.intersect1d(leaking, check.queries)), len(check.queries)
     # Clopper and Pearson (1934), one-sided
-    sampled = float(beta.ppf(0.95, k + 1, n - k)) if k < n else 1.0
+    sampled = float(betaincinv(k + 1, n - k, 0.95)) if k < n else 1.0
     upper = k / kept if n >= kept else sampled
     return {
         "method": check.method,

@@ -37,7 +37,7 @@ def build_pairs(
     residues
         Canonical residues of n sequences.
     definition
-        What is alike.
+        What is alike; pairs are collected from 5 % identity on.
     sensitivity
         As in `omicsai.homology.pairs.find_pairs`.
     molecule
@@ -50,9 +50,13 @@ def build_pairs(
     )
     different = [residues[i] for i in firsts]
     if molecule == "protein":
-        found = find_pairs(different, definition, sensitivity=sensitivity, threads=threads)
+        found = find_pairs(
+            different, definition, reported_from=COLLECTED_FROM, sensitivity=sensitivity,
+            threads=threads,
+        )  # fmt: skip
     else:
-        found = align_all(different, definition, molecule=molecule, threads=threads)
+        collected = replace(definition, identity=COLLECTED_FROM)
+        found = align_all(different, collected, molecule=molecule, threads=threads)
     original = firsts.astype(np.int32)
     pairs = Pairs.from_alignments(
         original[found.first], original[found.second], found.identical, found.columns,
@@ -77,8 +81,8 @@ def search_between(
     now: NDArray[np.int64],
     definition: Definition,
     *,
+    reported_from: float | None = None,
     sensitivity: float | None,
-    reverse: bool = False,
     threads: int = 1,
     label: str = "between parts",
 ) -> Pairs:
@@ -90,11 +94,9 @@ def search_between(
         Canonical residues of n proteins.
     before, now
         (n,) parts. With one part before, this is a search of all parts against each other.
-    reverse
-        The later part, not the earlier one, is the query: MMseqs2 masks and corrects by
-        role, so that the two directions can differ.
-    definition, sensitivity, threads, label
-        As in `omicsai.homology.pairs.search_pairs`.
+    definition, reported_from, sensitivity, threads, label
+        As in `omicsai.homology.pairs.search_pairs`. The k-mer prefilter is run in both
+        directions.
     """
     found = []
     for group in np.unique(before):
@@ -103,17 +105,14 @@ def search_between(
         for k, part in enumerate(parts[:-1]):
             one = members[now[members] == part]
             later = members[np.isin(now[members], parts[k + 1 :])]
-            found.append(
+            directions = [(one, later), (later, one)]
+            found += [
                 search_pairs(
-                    residues,
-                    later if reverse else one,
-                    one if reverse else later,
-                    definition,
-                    sensitivity=sensitivity,
-                    threads=threads,
-                    label=label,
+                    residues, queries, targets, definition, reported_from=reported_from,
+                    sensitivity=sensitivity, threads=threads, label=label,
                 )
-            )
+                for queries, targets in directions[: 1 if sensitivity is None else 2]
+            ]  # fmt: skip
     return Pairs.concatenate(found)
 
 
@@ -170,21 +169,15 @@ def close_gaps(
         If new pairs are still found after 12 rounds.
     """
     searched = np.zeros(len(residues), dtype=np.int64) if before is None else before
-    collected = replace(definition, identity=COLLECTED_FROM)
     missed = 0
     for number in range(1, MAX_ROUNDS + 1):
+        # the cells of train are one part here
         new = search_between(
-            residues, searched, part, collected,
-            sensitivity=sensitivity, threads=threads,
+            residues, np.minimum(searched, parts), np.minimum(part, parts), definition,
+            reported_from=COLLECTED_FROM, sensitivity=sensitivity, threads=threads,
             label=f"between parts, round {number}",
         )  # fmt: skip
-        back = search_between(
-            residues, np.minimum(searched, parts), np.minimum(part, parts), collected,
-            sensitivity=sensitivity, reverse=True, threads=threads,
-            label=f"and back, round {number}",
-        )  # fmt: skip
-        searched, new = part, Pairs.concatenate([new, back])
-        pairs = Pairs.concatenate([pairs, new])
+        searched, pairs = part, Pairs.concatenate([pairs, new])
         a, b = part[new.first], part[new.second]
         violating = definition.holds(new) & (a != b) & (a >= 0) & (b >= 0)
         missed += int(violating.sum())

@@ -26,11 +26,29 @@ EVALUE = 1e-3
 # or one aligner in two directions or on two database sizes, differ by a residue or so.
 WIDER_EVALUE = 3.0
 NARROWER_FRACTION = 0.003
-LEAST_UNGAPPED_SCORE = 40  # a third of the time of the default 15; loses E-values near 0.01
-CELLS_AT_A_TIME = 1e12  # dynamic-programming cells of a chunk: about a minute of a CPU
+# Least score of the ungapped prefilter up to 1e6 residues, and more for each factor of ten:
+# the score that an E-value asks for grows by 8.6. Of 833 pairs among 3,000 corpus proteins
+# (30 % identity, 50 % coverage, E <= 1e-3) 36 loses none and 40 one; among 2,000 enzymes 39
+# lost one between a protein of biased composition and another.
+LEAST_UNGAPPED_SCORE = 36
+SCORE_PER_DECADE = 4
+# Short sequences reach an E-value by a lower score, gaps included: 26 residues of a
+# helicase (13 of 17 columns identical, E = 3e-4) have no ungapped stretch of 39.
+SHORT = 100
+LESS_IF_SHORT = 4
+# One alignment may miss what another one sees: the composition correction, which goes by
+# the query, and ties. Of 6,406 pairs by E-value with the correction, 21 had a larger one
+# without it, by at most 3.4 times.
+UNSURE_EVALUE = 10.0
+UNSURE_IDENTITY = 0.1
+UNSURE_COVERAGE = 0.2
+CELLS_AT_A_TIME = 1e12  # dynamic-programming cells of a chunk: about half a minute of a CPU
+LEAST_CELLS_AT_A_TIME = 3e10  # below, starting the programs takes longer
+TRIANGLE_CHUNKS = 8  # of all against all: one more of them saves less than 1 % of the work
 SMALL_RESIDUES = 10_000_000  # up to here the table of 6-mers costs more than it saves
 KMER_HITS = 4000  # candidates of a query that the k-mer prefilter passes on
 ROWS_AT_A_TIME = 500_000
+PREFILTER_RESULT = 7
 FORMAT = "query,target,nident,alnlen,qcov,tcov,evalue"
 SEQ_ID_MODE = {"alignment": 0, "shorter": 1, "longer": 2}
 
@@ -191,6 +209,7 @@ def find_pairs(
     residues: Sequence[str],
     definition: Definition,
     *,
+    reported_from: float | None = None,
     sensitivity: float | None = None,
     threads: int = 1,
 ) -> Pairs:
@@ -202,6 +221,8 @@ def find_pairs(
         Canonical residues of n proteins.
     definition
         What is alike; alignments that do not make it are dropped as they stream in.
+    reported_from
+        As in `search_pairs`.
     sensitivity
         A number is the sensitivity of MMseqs2's k-mer prefilter, which misses pairs; None
         examines every pair by its ungapped prefilter.
@@ -219,6 +240,7 @@ def find_pairs(
         everything,
         everything,
         definition,
+        reported_from=reported_from,
         sensitivity=sensitivity,
         threads=threads,
         label="all against all",
@@ -231,22 +253,31 @@ def search_pairs(
     targets: NDArray,
     definition: Definition,
     *,
+    reported_from: float | None = None,
     sensitivity: float | None = None,
     threads: int = 1,
     label: str = "search",
 ) -> Pairs:
     """Search some of the sequences against some of them.
 
+    Candidates are aligned without composition correction. Where that alignment does not
+    make the pair alike but comes near it, the pair is aligned again: with the correction,
+    and with query and target exchanged.
+
     Parameters
     ----------
     residues
         Canonical residues of n proteins.
     queries, targets
-        Indices into `residues`. If they are the same, each pair is aligned once.
+        Indices into `residues`. If they are the same, each pair is aligned once or twice.
     definition
         What is alike. E-values are those of a database of all n sequences.
+    reported_from
+        Alignments from this identity on are returned; by default those that make a pair
+        alike.
     sensitivity
-        As in `find_pairs`.
+        As in `find_pairs`. The ungapped prefilter is symmetric; the k-mer prefilter is not,
+        because it takes similar words of the query alone and masks the target.
     threads
         CPU threads.
     label
@@ -255,7 +286,7 @@ def search_pairs(
     Returns
     -------
     Pairs
-        Alignments that hold by `definition`.
+        Alignments that hold by `definition`, or by it from `reported_from` on.
 
     Raises
     ------
@@ -264,10 +295,18 @@ def search_pairs(
     """
     if not len(queries) or not len(targets):
         return Pairs.empty()
+    least = definition.identity if reported_from is None else reported_from
+    reported = replace(definition, identity=least)
+    near = replace(
+        definition,
+        identity=max(definition.identity - UNSURE_IDENTITY, 0.01),
+        coverage=max(definition.coverage - UNSURE_COVERAGE, 0.01),
+        evalue=definition.evalue * UNSURE_EVALUE,
+    )
     lengths = np.array([len(s) for s in residues])
-    small: list[str | float] = ["-k", 5] if lengths.sum() < SMALL_RESIDUES else []
-    found = []
-    jobs = _chunks(queries, targets, lengths, exhaustive=sensitivity is None)
+    found: list[Pairs] = []
+    unsure: list[Pairs] = []
+    jobs = _jobs(queries, targets, lengths, exhaustive=sensitivity is None)
     with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
         for number, (chunk, against) in enumerate(
             track(jobs, total=len(jobs), label=label)
@@ -276,54 +315,146 @@ def search_pairs(
             folder.mkdir()
             query = make_database(folder / "query", residues, chunk)
             target = make_database(folder / "target", residues, against)
-            # the E-value of a database of all sequences, whatever the size of this one
+            candidates = _candidates(
+                query, target, (chunk, against), lengths, sensitivity, threads
+            )
             smaller = lengths.sum() / lengths[against].sum()
-            candidates = folder / "candidates"
-            if sensitivity is None:
-                run_mmseqs(
-                    "ungappedprefilter", query, target, candidates,
-                    "--min-ungapped-score", LEAST_UNGAPPED_SCORE, "--comp-bias-corr", 0,
-                    # its E-value is that of the ungapped score: a limit loses gapped pairs
-                    "-e", 1e10, "--max-seqs", len(against), threads=threads,
-                )  # fmt: skip
-            else:
-                run_mmseqs(
-                    "prefilter", query, target, candidates, "-s", sensitivity,
-                    "--max-seqs", KMER_HITS,
-                    *small,
-                    threads=threads,
-                )  # fmt: skip
-            for correction in (0, 1) if sensitivity is None else (1,):
-                hits, table = folder / f"hits{correction}", folder / f"{correction}.tsv"
-                run_mmseqs(
-                    "align", query, target, candidates, hits, "--alignment-mode", 3,
-                    "-e", definition.evalue / smaller, "--comp-bias-corr", correction,
-                    "--min-seq-id", definition.identity,
-                    "--seq-id-mode", SEQ_ID_MODE[definition.identity_over], "-a", 1,
-                    threads=threads,
-                )  # fmt: skip
-                run_mmseqs(
-                    "convertalis", query, target, hits, table, "--format-output", FORMAT,
-                    threads=threads,
-                )  # fmt: skip
-                found += [
-                    pairs.select(definition.holds(pairs))
-                    for pairs in _stream(table, lengths, smaller)
-                ]
+            wanted = replace(near, identity=min(near.identity, least))
+            for pairs in _aligned(
+                query, target, candidates, wanted, lengths, smaller, threads
+            ):
+                found.append(pairs.select(reported.holds(pairs)))
+                unsure.append(pairs.select(near.holds(pairs) & ~definition.holds(pairs)))
             _remove(folder)
+        again = _align_again(
+            Path(name), residues, Pairs.concatenate(unsure), near, lengths, threads
+        )
+    return Pairs.concatenate([*found, again.select(reported.holds(again))])
+
+
+def _candidates(
+    query: Path,
+    target: Path,
+    job: tuple[NDArray, NDArray],
+    lengths: NDArray,
+    sensitivity: float | None,
+    threads: int,
+) -> Path:
+    """Run a prefilter: the database of candidates, beside the query's."""
+    candidates = query.with_name("candidates")
+    if sensitivity is None:
+        least = LEAST_UNGAPPED_SCORE
+        least += SCORE_PER_DECADE * np.log10(max(float(lengths.sum()), 1e6) / 1e6)
+        if any((lengths[side] < SHORT).all() for side in job):
+            least -= LESS_IF_SHORT
+        run_mmseqs(
+            "ungappedprefilter", query, target, candidates, "--comp-bias-corr", 0,
+            "--min-ungapped-score", int(least),
+            # its E-value is that of the ungapped score: a limit loses gapped pairs
+            "-e", 1e10, "--max-seqs", len(job[1]), threads=threads,
+        )  # fmt: skip
+    else:
+        small: list[str | float] = ["-k", 5] if lengths.sum() < SMALL_RESIDUES else []
+        run_mmseqs(
+            "prefilter", query, target, candidates, "-s", sensitivity,
+            "--max-seqs", KMER_HITS, *small, threads=threads,
+        )  # fmt: skip
+    return candidates
+
+
+def _aligned(
+    query: Path,
+    target: Path,
+    candidates: Path,
+    wanted: Definition,
+    lengths: NDArray,
+    smaller: float,
+    threads: int,
+    correction: int = 0,
+) -> Iterator[Pairs]:
+    """Align candidates; E-values of a database `smaller` times the size of the target's."""
+    hits = candidates.with_name(f"{candidates.name}.hits{correction}")
+    table = hits.with_suffix(".tsv")
+    run_mmseqs(
+        "align", query, target, candidates, hits, "--alignment-mode", 3, "-a", 1,
+        "-e", wanted.evalue / smaller, "--comp-bias-corr", correction,
+        "--min-seq-id", wanted.identity, "--seq-id-mode", SEQ_ID_MODE[wanted.identity_over],
+        threads=threads,
+    )  # fmt: skip
+    run_mmseqs(
+        "convertalis", query, target, hits, table, "--format-output", FORMAT,
+        threads=threads,
+    )  # fmt: skip
+    yield from _stream(table, lengths, smaller)
+
+
+def _align_again(
+    folder: Path,
+    residues: Sequence[str],
+    unsure: Pairs,
+    near: Definition,
+    lengths: NDArray,
+    threads: int,
+) -> Pairs:
+    """Align pairs in the ways a first alignment did not: corrected, and exchanged."""
+    if not len(unsure):
+        return Pairs.empty()
+    a, b = np.unique(np.stack([unsure.first, unsure.second]), axis=1)
+    used = np.unique(np.concatenate([a, b]))
+    a, b = np.searchsorted(used, a), np.searchsorted(used, b)
+    database = make_database(folder / "unsure", residues, used)
+    smaller = lengths.sum() / lengths[used].sum()
+    found: list[Pairs] = []
+    for name, x, y in (("there", a, b), ("back", b, a)):
+        order = np.lexsort((y, x))
+        rows = np.stack([x, y, 0 * x, 0 * x], axis=1)[order]
+        np.savetxt(folder / f"{name}.listed", rows, fmt="%d", delimiter="\t")
+        listed = folder / name
+        run_mmseqs(
+            "tsv2db", folder / f"{name}.listed", listed, "--output-dbtype", PREFILTER_RESULT
+        )
+        for correction in (0, 1):
+            found += _aligned(
+                database, database, listed, near, lengths, smaller, threads, correction
+            )
     return Pairs.concatenate(found)
 
 
-def _chunks(
+def _jobs(
     queries: NDArray, targets: NDArray, lengths: NDArray, *, exhaustive: bool
 ) -> list[tuple[NDArray, NDArray]]:
-    """Cut a search into jobs of about equal work: (queries, targets) of each."""
+    """Cut a search into jobs: (queries, targets) of each; short sequences go apart."""
+    if not exhaustive:
+        return _chunks(queries, targets, lengths, 100 * CELLS_AT_A_TIME, triangle=1)
+    short, long = queries[lengths[queries] < SHORT], queries[lengths[queries] >= SHORT]
+    if np.array_equal(queries, targets):
+        kinds = [(short, short), (short, long), (long, long)]
+    else:
+        other = targets[lengths[targets] >= SHORT]
+        kinds = [(short, targets), (long, targets[lengths[targets] < SHORT]), (long, other)]
+    return [
+        job
+        for some, against in kinds
+        if len(some) and len(against)
+        for job in _chunks(some, against, lengths, CELLS_AT_A_TIME, TRIANGLE_CHUNKS)
+    ]
+
+
+def _chunks(
+    queries: NDArray,
+    targets: NDArray,
+    lengths: NDArray,
+    cells_at_a_time: float,
+    triangle: int,
+) -> list[tuple[NDArray, NDArray]]:
+    """Cut a search into jobs of about equal work."""
     same = np.array_equal(queries, targets)
     cells = float(lengths[queries].sum()) * float(lengths[targets].sum())
-    limit = CELLS_AT_A_TIME if exhaustive else 100 * CELLS_AT_A_TIME
-    if cells <= limit or len(queries) < 2:
+    n = int(np.ceil(cells / cells_at_a_time))
+    if same:
+        n = max(n, min(triangle, int(cells / LEAST_CELLS_AT_A_TIME)))
+    if n < 2 or len(queries) < 2:
         return [(queries, targets)]
-    n = int(np.ceil(cells / limit))
     work = np.cumsum(lengths[queries]).astype(float)
     ends = np.searchsorted(work, work[-1] * np.arange(1, n) / n)
     pieces = [piece for piece in np.split(np.arange(len(queries)), ends) if len(piece)]

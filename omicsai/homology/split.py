@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from omicsai.homology.audit import (
     search_sample,
 )
 from omicsai.homology.balance import assign_groups
-from omicsai.homology.build import COLLECTED_FROM, build_pairs, close_gaps
+from omicsai.homology.build import build_pairs, close_gaps
 from omicsai.homology.graph import adjacency, components, star_clusters
 from omicsai.homology.mmseqs import cluster_sequences, mmseqs_version
 from omicsai.homology.pairs import CoverageOf, Definition, IdentityOver, Pairs
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
 AUDIT_ROUNDS = 5
-COMPLETE_UP_TO_CELLS = 1e11  # about 1,000 proteins
+COMPLETE_UP_TO_CELLS = 1e12  # about 3,000 proteins
 FIRST_SENSITIVITY = 4.0  # of the k-mer search that the first partition is built on
 Method = Literal["homology", "kfold", "cluster", "random", "family", "column", "time"]
 
@@ -245,7 +245,7 @@ def split_sequences(
     cells = float(sum(map(len, residues))) ** 2
     complete = molecule == "trna" or (exhaustive and cells <= COMPLETE_UP_TO_CELLS)
     pairs = build_pairs(
-        residues, replace(definition.wider(), identity=COLLECTED_FROM),
+        residues, definition.wider(),
         sensitivity=None if complete else FIRST_SENSITIVITY, molecule=molecule,
         threads=threads,
     )  # fmt: skip
