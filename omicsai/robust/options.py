@@ -104,7 +104,7 @@ class Options:
     """
 
     loss: Loss = "proselflc"
-    head: Head | Literal["ridge"] = "mlp"
+    head: Head = "mlp"
     hidden: int = 64
     dropout: float = 0.2
     members: int = 5

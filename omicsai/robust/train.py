@@ -156,7 +156,6 @@ def train_classifier(
         sizes = (X.shape[1], len(classes), options.hidden, options.seed)
         if ragged:
             return new_light_attention(members, *sizes)
-        assert options.head != "ridge"
         return new_head(options.head, members, *sizes)
 
     def checkpoint(name: str) -> Checkpoint | None:

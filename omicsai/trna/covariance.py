@@ -18,16 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omicsai.errors import InputError
-from omicsai.trna.numbering import (
-    ALPHABET,
-    INVARIANTS,
-    OUTSIDE,
-    SHORTEST,
-    Numbered,
-    matrix_of,
-    number_sequences,
-    pairs_form,
-)
+from omicsai.trna.bases import ALPHABET, pairs_form
+from omicsai.trna.judging import INVARIANTS
+from omicsai.trna.labelling import OUTSIDE, matrix_of
+from omicsai.trna.numbering import SHORTEST, Numbered, number_sequences
 from omicsai.trna.positions import INDEX, LABELS, STEM_PAIRS
 from omicsai.trna.stockholm import read_stockholm, stockholm_text
 from omicsai.trna.structure import consensus_brackets
