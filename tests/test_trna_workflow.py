@@ -20,7 +20,7 @@ def finished(tmp_path_factory):
         tmp_path_factory.mktemp("trna") / "run", BATCHES,
         isotype={"members": 2, "epochs": 4}, identity={"permutations": 20},
     )  # fmt: skip
-    snakemake(folder, "--", *TARGETS)
+    snakemake(folder)
     return folder
 
 
@@ -38,6 +38,15 @@ def test_every_promised_file_is_there(finished):
 
 def test_stages_are_targets_and_nothing_is_done_twice(finished):
     assert "Nothing to be done" in snakemake(finished, "-n", "--", *TARGETS[:-1])
+
+
+def test_a_run_of_trnas_alone_has_a_page_and_nothing_of_proteins(finished):
+    page = (finished / "results" / "report.html").read_text()
+    assert "Batch ‘trnas’" in page
+    assert "<svg" in page
+    assert "isotype (trnas)" in page
+    assert page.count("<section") == 2
+    assert not (finished / "results" / "split").exists()
 
 
 def test_planted_positions_are_found(finished):
