@@ -398,7 +398,8 @@ class NumberOptions(Section):
     )
     alignment: str | None = Field(
         None,
-        description="seed of the covariance model, Stockholm (Rfam RF00005); cmalign only",
+        description="seed of the covariance model, Stockholm (Rfam RF00005), a file or an "
+        "http(s) address; cmalign only",
     )
 
 
