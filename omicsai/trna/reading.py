@@ -30,8 +30,9 @@ USUAL_LENGTHS = range(69, 94)
 INSERTION_COST, LONGEST_INSERTION = 10.0, 24
 INSERTION_PLACES = (7, 16, 17, 20)  # index of the first inserted base
 SHORTEST_INTRON, LONGEST_INTRON = 3, 160
-D_LOOP = re.compile("A[AG].{0,4}GG")  # A14 R15 to G18 G19
-T_LOOP = re.compile("G[UG]UC.A|GUUC[AG]")  # G53 to A58, or nearly
+SEAT_14, FROM_53 = 13, 21  # index of A14; bases from G53 to the end, without CCA
+D_LOOP = re.compile("(?=A[AG].{0,4}GG)")  # A14 R15 to G18 G19
+T_LOOP = re.compile("(?=G[UG]UC.A|GUUC[AG])")  # G53 to A58, or nearly
 
 
 @dataclass(frozen=True)
@@ -222,17 +223,11 @@ def _adopt_cuts(
 
 def _try_partial(sequences: list[str], found: Reading, model: Model) -> Reading:
     """Read what lacks bases at an end, or has more than a few before position 1."""
-    ends = range(MOST_MISSING + 1)
-    shapes = [(a, b, 0) for a in ends for b in ends if a + b]
-    shapes += [(0, b, k) for b in range(4) for k in range(1, MOST_SKIPPED + 1)]
     doubtful = _rows_with_t_loop(sequences, found, PARTIAL_BELOW)
-    if not len(doubtful):
-        return found
     drawn = [
         (row, *ends)
         for row in doubtful
-        if D_LOOP.search(sequences[row][:40])
-        for ends in shapes
+        for ends in _possible_ends(sequences[row])
         if len(sequences[row]) + ends[0] + ends[1] - ends[2] in USUAL_LENGTHS
     ]
     if not drawn:
@@ -262,6 +257,24 @@ def _try_partial(sequences: list[str], found: Reading, model: Model) -> Reading:
         segmentation=_merge(found.segmentation, rows, _take(tried, best)),
         selenocysteine=special, missing=missing, skipped=skipped,
     )  # fmt: skip
+
+
+def _possible_ends(s: str) -> list[tuple[int, int, int]]:
+    """List bases missing at either end, or to leave out, that D and T loops allow."""
+    before = {0} | {
+        SEAT_14 + k - match.start()
+        for match in D_LOOP.finditer(s[:40])
+        for k in (-1, 0, 1)  # linker: one to three bases
+    }
+    after = {0} | {
+        FROM_53 + k - (len(s) - match.start())
+        for match in T_LOOP.finditer(s)
+        for k in (-1, 0, 1)  # the T loop has six to eight
+    }
+    missing = range(MOST_MISSING + 1)
+    ends = [(a, b, 0) for a in missing for b in missing if a in before and b in after]
+    late = [-a for a in before if -MOST_SKIPPED <= a < 0]
+    return [e for e in ends if e[0] + e[1]] + [(0, b, k) for b in range(4) for k in late]
 
 
 def _possible_introns(s: str) -> list[tuple[int, int]]:
