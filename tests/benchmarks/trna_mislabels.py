@@ -54,7 +54,7 @@ def main() -> None:
             )
             trained = train_classifier(
                 shape(matrix), given.tolist(), part, cluster, fold,
-                Options(members=2, epochs=20, weight_decay=10.0, scaling="common", seed=seed),
+                Options(head="ridge", scaling="common", seed=seed),
             )  # fmt: skip
             classes = trained.classifier.classes
             code = np.array([classes.index(g) for g in given])
