@@ -6,7 +6,6 @@ masked, and prints precision and recall. cleanlab is no dependency of the packag
 it beside.
 """
 
-# ruff: noqa: E501
 from __future__ import annotations
 
 import logging
