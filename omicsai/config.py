@@ -398,7 +398,8 @@ class NumberOptions(Section):
     )
     alignment: str | None = Field(
         None,
-        description="seed of the covariance model, Stockholm (Rfam RF00005); cmalign only",
+        description="seed of the covariance model, Stockholm (Rfam RF00005), a file or an "
+        "http(s) address; cmalign only",
     )
 
 
@@ -454,11 +455,17 @@ class IsotypeOptions(Section):
     anticodon: Literal["masked", "kept"] = Field(
         "masked", description="whether the classifier sees positions 34-36"
     )
-    loss: Literal["proselflc", "cross_entropy"] = Field(
-        "proselflc", description="loss of the classifier"
+    head: Literal["ridge", "linear"] = Field(
+        "ridge",
+        description="closed form with label correction, or trained by the loss",
     )
-    members: Positive = Field(5, description="independently seeded members")
-    epochs: Positive = Field(40, description="passes over the training part")
+    loss: Literal["proselflc", "cross_entropy"] = Field(
+        "proselflc", description="loss of the linear head"
+    )
+    members: Positive = Field(5, description="seeded members of the linear head")
+    epochs: Positive = Field(
+        40, description="passes of the linear head over the training part"
+    )
     folds: int = Field(5, ge=2, description="cross-fitting folds, by cluster")
     identity: Fraction = Field(
         0.85, description="identity at which tRNAs are of one cluster"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from importlib import resources
 
@@ -46,6 +47,7 @@ from omicsai.trna import (
     read_trnas,
     stockholm,
 )
+from omicsai.trna.covariance import second_opinion
 from omicsai.trna.drawing import cloverleaf_svg, drawings
 from omicsai.trna.features import (
     balanced_rows,
@@ -53,6 +55,7 @@ from omicsai.trna.features import (
     make_features,
     thin_rows,
 )
+from omicsai.trna.isotypes import anticodon_amino_acid
 from omicsai.trna.pairing import mirror_correlation
 from omicsai.trna.positions import INDEX, PAIR_OF, REGIONS
 
@@ -522,6 +525,45 @@ def test_synthetases_are_matched_by_genome_and_amino_acid():
     ]  # fmt: skip
 
 
+@pytest.mark.shared
+def test_published_pairs_are_found_and_no_other(shared):
+    folder = shared / "data" / "domains" / "aars"
+    listed = pd.read_csv(folder / "aars_trna_pairs.tsv", sep="\t", dtype=str)
+    listed["trna"] = listed["trna_seqname"] + " of " + listed["taxon"]
+    proteins = [
+        (header.split()[0].split("|")[1], header, "")
+        for header, _ in (
+            record.split("\n", 1)
+            for record in (folder / "aars_sequences.fasta").read_text().split(">")[1:]
+        )
+    ]
+    told = describe_synthetases(
+        proteins, dict(zip(listed["aars_id"], listed["taxon"], strict=True))
+    )
+    trnas = listed.drop_duplicates("trna")
+    _, pairs = match_pairs(
+        told,
+        pd.DataFrame(
+            {
+                "id": trnas["trna"],
+                "genome": trnas["taxon"],
+                "amino_acid": [
+                    anticodon_amino_acid(a.replace("T", "U")) for a in trnas["anticodon"]
+                ],
+                "anticodon": trnas["anticodon"],
+            }
+        ),
+    )
+    wanted = set(zip(listed["aars_id"], listed["trna"], strict=True))
+    found = set(zip(pairs["synthetase"], pairs["trna"], strict=True))
+    assert (len(wanted), len(found)) == (305, 285)
+    assert found <= wanted
+    # the rest: proteins that the FASTA lacks, and enzymes that charge two amino acids
+    known = {key for key, _, _ in proteins}
+    missed = {key for key, _ in wanted - found}
+    assert all(key not in known or key.startswith(("Asx", "Glx")) for key in missed)
+
+
 def test_mirror_tree_finds_coevolution_and_not_chance():
     rng = np.random.default_rng(1)
     places = rng.random((12, 2))
@@ -611,7 +653,7 @@ def test_wrong_use_of_commands_is_one_line(folder, tmp_path, run_omicsai, capsys
     assert "does not exist" in capsys.readouterr().err
     assert run_omicsai("number", write("a.fa", f">a\n{YEAST_PHE}\n"), "--backend",
                        "cmalign", "--out", tmp_path) == 1  # fmt: skip
-    assert "needs --alignment" in capsys.readouterr().err
+    assert "needs --model" in capsys.readouterr().err
 
 
 def test_pairing_command(folder, tmp_path, run_omicsai, write):
@@ -675,3 +717,21 @@ def test_ecoli_identity_elements_are_supported_by_its_genes(real):
     classes = [normal_isotype(r["isotype"]) for r in rows]
     support = check_identity(read_identity("Escherichia coli"), numbered.matrix, classes)
     assert (support["verdict"] == "supported").mean() > 0.9
+
+
+def test_covariance_needs_infernal(tmp_path, run_omicsai, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run_omicsai("covariance", "seed.sto", "--out", tmp_path / "trna.cm") == 1
+    assert "cmbuild is not on PATH" in capsys.readouterr().err
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(shutil.which("cmalign") is None, reason="needs Infernal on PATH")
+def test_cmalign_gives_a_second_opinion(shared, tmp_path, run_omicsai):
+    seed = shared / "data" / "trna" / "rfam_RF00005_seed.sto"
+    model = tmp_path / "trna.cm"
+    assert run_omicsai("covariance", seed.as_uri(), "--out", model) == 0
+    numbered = number_sequences([YEAST_PHE[:20] + "ACGACGACG" + YEAST_PHE[30:]])
+    again = second_opinion(numbered, model)
+    assert again.records["status"].isin(["low", "failed", "unsupported"]).all()
+    assert model.read_text().startswith("INFERNAL1")

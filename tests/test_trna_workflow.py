@@ -20,7 +20,7 @@ def finished(tmp_path_factory):
         tmp_path_factory.mktemp("trna") / "run", BATCHES,
         isotype={"members": 2, "epochs": 4}, identity={"permutations": 20},
     )  # fmt: skip
-    snakemake(folder, "--", *TARGETS)
+    snakemake(folder)
     return folder
 
 
@@ -40,6 +40,15 @@ def test_stages_are_targets_and_nothing_is_done_twice(finished):
     assert "Nothing to be done" in snakemake(finished, "-n", "--", *TARGETS[:-1])
 
 
+def test_a_run_of_trnas_alone_has_a_page_and_nothing_of_proteins(finished):
+    page = (finished / "results" / "report.html").read_text()
+    assert "tRNAs by orthogonality" in page
+    assert "<svg" in page
+    assert "isotype (trnas)" in page
+    assert page.count("<section") == 2
+    assert not (finished / "results" / "split").exists()
+
+
 def test_planted_positions_are_found(finished):
     from omicsai.simulate.trna import TRNA_TRUTH
     from omicsai.trna import NUMBERING
@@ -50,3 +59,14 @@ def test_planted_positions_are_found(finished):
     labels = table.groupby("id")["label"].agg(" ".join)
     right = [truth.at[k, "positions"].startswith(labels[k]) for k in truth.index]
     assert sum(right) / len(right) > 0.9
+
+
+def test_the_covariance_model_is_made_by_a_rule_where_it_is_asked_for(tmp_path):
+    seed = tmp_path / "seed.sto"
+    seed.write_text("# STOCKHOLM 1.0\n//\n")
+    folder = new_project(
+        tmp_path / "run", BATCHES, number={"backend": "cmalign", "alignment": str(seed)}
+    )
+    planned = snakemake(folder, "-n", "-p", "--", "number")
+    assert f"omicsai covariance {seed}" in planned
+    assert "--model results/covariance/trna.cm" in planned

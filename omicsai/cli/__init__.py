@@ -23,6 +23,7 @@ STAGES = (
     "train",
     "evaluate",
     "predict",
+    "covariance",
     "number",
     "identity",
     "distance",

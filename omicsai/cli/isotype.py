@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     trained = train_classifier(
         features, list(given), part, cluster, fold,
         Options(
-            loss=options.loss, head="linear", members=options.members,
+            loss=options.loss, head=options.head, members=options.members,
             epochs=options.epochs, weight_decay=10.0, scaling="common",
             seed=arguments.seed,
         ),
@@ -91,8 +91,9 @@ def run(arguments: argparse.Namespace) -> None:
     write_json(out / "metrics.json", {**metrics, "anticodon": options.anticodon})
     for folder in arguments.predict:
         more = read_collection(folder)
+        batch = shape(more.matrix)
         table = predict(
-            trained.classifier, shape(more.matrix), np.array(more.ids, dtype=object),
+            trained.for_batch(batch), batch, np.array(more.ids, dtype=object),
             reference_ids=ids, reference_labels=given,
         )  # fmt: skip
         PREDICTIONS.write(table, out / f"{folder.parent.name}.predictions.tsv")

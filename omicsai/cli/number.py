@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=Path, help="table with the columns id and label: stated isotypes"
     )
+    parser.add_argument(
+        "--model", type=Path, help="of 'omicsai covariance', for --backend cmalign"
+    )
     add_section(parser, NumberOptions)
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
 
@@ -49,17 +52,18 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
     options = section_of(arguments, NumberOptions)
-    if options.backend == "cmalign" and options.alignment is None:
+    if options.backend == "cmalign" and arguments.model is None:
         raise ConfigError(
-            "--backend cmalign needs --alignment: the seed of RF00005 from Rfam (Stockholm)"
+            "--backend cmalign needs --model: make it with 'omicsai covariance' (the "
+            "workflow makes it from number.alignment)"
         )
     trnas = read_trnas(arguments.trnas, arguments.genome)
     labels = read_labels(arguments.labels) if arguments.labels else {}
     numbered = number_trnas(trnas, labels)
-    if options.backend == "cmalign" and options.alignment is not None:
+    if options.backend == "cmalign":
         from omicsai.trna.covariance import second_opinion
 
-        numbered = second_opinion(numbered, Path(options.alignment))
+        numbered = second_opinion(numbered, arguments.model)
     out = arguments.out
     NUMBERING.write(numbering_table(numbered), out / "numbering.tsv")
     TRNA_RECORDS.write(numbered.records, out / "records.tsv")
@@ -72,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
         for name, svg in drawings(numbered, each=options.draw == "each").items():
             write_text(out / "cloverleaf" / f"{name}.svg", svg)
     inputs = {"trnas": arguments.trnas, "genome": arguments.genome}
-    inputs |= {"labels": arguments.labels}
+    inputs |= {"labels": arguments.labels, "model": arguments.model}
     write_provenance(
         out / "number.provenance.json",
         stage="number",

@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     from omicsai.report import read_story, render_page
     from omicsai.report.multilabel import multilabel_page
+    from omicsai.report.page import render_trna_page
+    from omicsai.report.story import read_provenance, read_times
     from omicsai.report.trna import read_trna_batches
     from omicsai.robust.multilabel_model import is_multilabel
     from omicsai.tables import write_text
@@ -57,13 +59,22 @@ def run(arguments: argparse.Namespace) -> None:
         page = multilabel_page(arguments.results, arguments.batches, title=options.title)
         write_text(arguments.out, page)
         return
+    trna = read_trna_batches(arguments.results, arguments.batches, arguments.trna_truth)
+    if trna and len(trna) == len(arguments.batches):  # no proteins
+        page = render_trna_page(
+            trna,
+            read_provenance(arguments.results, arguments.batches),
+            read_times(arguments.results / "benchmarks", arguments.batches),
+            title=options.title,
+        )
+        write_text(arguments.out, page)
+        return
     story = read_story(arguments.results, arguments.batches, arguments.truth)
     story = replace(
         story,
         map=_map(story, arguments.results, arguments.seed),
         domain_map=_domain_map(story, arguments.seed),
     )
-    trna = read_trna_batches(arguments.results, arguments.batches, arguments.trna_truth)
     page = render_page(story, title=options.title, trna=trna)
     write_text(arguments.out, page)
     logger.info("%s: %.1f MB", arguments.out, len(page.encode()) / 1e6)

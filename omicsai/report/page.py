@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from omicsai.robust.options import LOSSES
 from omicsai.sequences import split_labels
 from omicsai.version import __version__
 
-__all__ = ["render_page"]
+__all__ = ["render_page", "render_trna_page"]
 
 SHOWN_ROWS = 10  # visible before "show all"
 LONG_TEXT = 28  # characters of a cell that may wrap
@@ -72,6 +72,41 @@ def render_page(story: Story, *, title: str, trna: Sequence[TrnaBatch] = ()) -> 
             trna=trna,
             trna_tables={batch.name: _trna_tables(batch) for batch in trna},
             **_context(story),
+        )
+    )
+
+
+def render_trna_page(
+    trna: Sequence[TrnaBatch],
+    provenance: Mapping[str, Any],
+    times: pd.DataFrame,
+    *,
+    title: str,
+) -> str:
+    """Render the page of a run whose batches are all tRNAs.
+
+    Parameters
+    ----------
+    trna
+        tRNA batches, from `read_trna_batches`.
+    provenance
+        Records by stage.
+    times
+        Seconds and memory of each job.
+    title
+        Title of the page.
+    """
+    return (
+        environment()
+        .get_template("trna_page.html")
+        .render(
+            title=title,
+            version=__version__,
+            trna=trna,
+            trna_tables={batch.name: _trna_tables(batch) for batch in trna},
+            provenance=provenance,
+            times=_table("times", times),
+            shown_rows=SHOWN_ROWS,
         )
     )
 

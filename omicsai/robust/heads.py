@@ -25,7 +25,7 @@ __all__ = [
     "on_vectors",
 ]
 
-Head = Literal["linear", "mlp", "light_attention"]
+Head = Literal["linear", "mlp", "light_attention", "ridge"]
 Parameters = dict[str, Tensor]
 # logits (m, b, C) of rows (m, b), or (b,) shared by all members, at some dropout
 Forward = Callable[[Parameters, Tensor, float], Tensor]

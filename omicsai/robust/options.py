@@ -61,7 +61,9 @@ class Options:
         Name of a loss, see `omicsai.robust.options.LOSSES`.
     head, hidden, dropout
         ``"linear"``, ``"mlp"``, or for embeddings of each residue ``"light_attention"``;
-        size (or number of filters) and dropout of the hidden layer.
+        size (or number of filters) and dropout of the hidden layer. ``"ridge"`` is a
+        linear head in closed form that corrects labels by itself
+        (`omicsai.robust.ridge`): one member, no loss, no epochs.
     members
         Number of independently seeded members; predictions average their logits.
     epochs, batch_size, learning_rate, weight_decay

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,13 @@ from omicsai.robust.calibration import fit_calibration
 from omicsai.robust.checkpoint import Checkpoint, fingerprint
 from omicsai.robust.conformal import label_scores
 from omicsai.robust.detection import Detector, Judgement, fit_detector
-from omicsai.robust.fit import HISTORY, Watched, fit_members
+from omicsai.robust.fit import HISTORY, Fitted, Watched, fit_members
 from omicsai.robust.heads import Parameters, all_logits, new_head, on_vectors
 from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import Mislabels, Options, Scaling
 from omicsai.robust.pilot import settle
+from omicsai.robust.ridge import Ridge, adapt, balanced_weights, fit_ridge
 from omicsai.sequences import split_labels
 
 __all__ = ["HISTORY", "Trained", "train_classifier"]
@@ -45,12 +46,23 @@ class Trained:
         others.
     detector
         What those logits and the given labels say about wrong labels.
+    ridge
+        The regression behind the head ``"ridge"``; None for others.
     """
 
     classifier: Classifier
     history: pd.DataFrame
     held_out_logits: NDArray[np.float32]
     detector: Detector
+    ridge: Ridge | None = None
+
+    def for_batch(self, features: NDArray[np.float32]) -> Classifier:
+        """Return the classifier for an unlabelled batch: a ridge head adapts to it."""
+        if self.ridge is None:
+            return self.classifier
+        X = torch.from_numpy(self.classifier.standardise(features))
+        head = adapt(self.ridge, X).parameters()
+        return replace(self.classifier, parameters={k: v.numpy() for k, v in head.items()})
 
 
 def train_classifier(
@@ -100,6 +112,8 @@ def train_classifier(
         part, or the validation part has no known label of those classes.
     """
     options = options or Options()
+    if options.head == "ridge":
+        options = replace(options, members=1)
     ragged = is_ragged(features)
     if ragged != (options.head == "light_attention"):
         raise InputError(
@@ -153,16 +167,31 @@ def train_classifier(
     if checkpoints is not None:
         arrays = (X, *(features if ragged else ()), Q, learning, validation, fold_of)
         key = fingerprint(vars(options), *arrays)
-    settled = settle(start, forward, Q, learning, validation, cluster, options, checkpoint)
+    ridges: list[Ridge] = []  # of the first mask of each call of fit
+    settled = options
+    if options.head != "ridge":
+        settled = settle(
+            start, forward, Q, learning, validation, cluster, options, checkpoint
+        )
+
+    def fit(name: str, given: Tensor, masks: list[NDArray], measured: int) -> Fitted:
+        if options.head == "ridge":
+            regressions = [_regress(X, given, mask, cluster) for mask in masks]
+            ridges.append(regressions[0])
+            heads = [one.parameters() for one in regressions]
+            stacked = {key: torch.cat([one[key] for one in heads]) for key in heads[0]}
+            return Fitted(stacked, stacked, np.zeros(len(masks), np.int64), [])
+        return fit_members(
+            start(len(masks)), forward, given, masks, settled,
+            watched={"train": Watched(training, Q), "validation": Watched(validation, Q)},
+            measured=measured,
+            checkpoint=checkpoint(name),
+        )  # fmt: skip
+
     folds = sorted(set(fold_of[training]) - {0})
     masks = [learning] * options.members + [learning & (fold_of != f) for f in folds]
     best = options.keep == "best"
-    fitted = fit_members(
-        start(len(masks)), forward, Q, masks, settled,
-        watched={"train": Watched(training, Q), "validation": Watched(validation, Q)},
-        measured=len(masks) if best else options.members,
-        checkpoint=checkpoint("train"),
-    )  # fmt: skip
+    fitted = fit("train", Q, masks, len(masks) if best else options.members)
     parameters = fitted.best if best else fitted.last
     seeds = {name: value[: options.members] for name, value in parameters.items()}
     history = [row for row in fitted.history if row["member"] <= options.members]
@@ -188,11 +217,7 @@ def train_classifier(
             options.mislabels, doubted, detector.judge(held_out[doubted], code[doubted]),
             learning, Q,
         )  # fmt: skip
-        fitted = fit_members(
-            start(options.members), forward, cleaned, [learning] * options.members, settled,
-            watched={"train": Watched(training, Q), "validation": Watched(validation, Q)},
-            checkpoint=checkpoint("cleaned"),
-        )  # fmt: skip
+        fitted = fit("cleaned", cleaned, [learning] * options.members, options.members)
         seeds, history = fitted.best if best else fitted.last, fitted.history
         logits = all_logits(forward, seeds, len(code)).mean(axis=0)
         held_out[validation] = logits[validation]
@@ -221,7 +246,20 @@ def train_classifier(
             "best_epochs": fitted.best_epoch[: options.members].tolist(),
         },
     )
-    return Trained(classifier, HISTORY.frame(history), held_out, detector)
+    return Trained(
+        classifier,
+        HISTORY.frame(history),
+        held_out,
+        detector,
+        ridges[-1] if ridges else None,
+    )
+
+
+def _regress(X: Tensor, given: Tensor, mask: NDArray[np.bool_], cluster: NDArray) -> Ridge:
+    rows = torch.from_numpy(np.flatnonzero(mask))
+    labels = given[rows]
+    weight = balanced_weights(labels.argmax(dim=1).numpy(), cluster[mask].astype(str))
+    return fit_ridge(X[rows], labels, torch.from_numpy(weight))
 
 
 def _act(

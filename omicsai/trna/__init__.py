@@ -10,6 +10,15 @@ from omicsai.trna.cognates import (
     likelihood_ratios,
     make_host,
 )
+from omicsai.trna.collection import (
+    MATRIX,
+    NUMBERING,
+    Collection,
+    matrix_table,
+    numbering_table,
+    read_collection,
+    read_matrix,
+)
 from omicsai.trna.distance import (
     CLUSTERS,
     MAP,
@@ -33,6 +42,7 @@ from omicsai.trna.identity import (
     read_identity,
 )
 from omicsai.trna.isotypes import AMINO_ACIDS, amino_acid, normal_isotype
+from omicsai.trna.judging import TRNA_RECORDS
 from omicsai.trna.logos import (
     FEATURES,
     HEIGHTS,
@@ -40,20 +50,7 @@ from omicsai.trna.logos import (
     position_information,
     unique_trnas,
 )
-from omicsai.trna.numbering import (
-    MATRIX,
-    NUMBERING,
-    TRNA_RECORDS,
-    Collection,
-    Numbered,
-    classes_of,
-    matrix_table,
-    number_sequences,
-    number_trnas,
-    numbering_table,
-    read_collection,
-    read_matrix,
-)
+from omicsai.trna.numbering import Numbered, classes_of, number_sequences, number_trnas
 from omicsai.trna.pairing import (
     COVARIATION,
     PAIRS,

@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from omicsai.tables import Column, Table
+from omicsai.trna.bases import ALPHABET
 from omicsai.trna.distance import core_weights
 from omicsai.trna.logos import position_information
-from omicsai.trna.numbering import ALPHABET
 from omicsai.trna.positions import INDEX, LABELS
 
 __all__ = [

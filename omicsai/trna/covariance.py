@@ -18,36 +18,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omicsai.errors import InputError
-from omicsai.trna.numbering import (
-    ALPHABET,
-    INVARIANTS,
-    OUTSIDE,
-    SHORTEST,
-    Numbered,
-    matrix_of,
-    number_sequences,
-    pairs_form,
-)
+from omicsai.tables import atomic_path
+from omicsai.trna.bases import ALPHABET, pairs_form
+from omicsai.trna.judging import INVARIANTS
+from omicsai.trna.labelling import OUTSIDE, matrix_of
+from omicsai.trna.numbering import SHORTEST, Numbered, number_sequences
 from omicsai.trna.positions import INDEX, LABELS, STEM_PAIRS
 from omicsai.trna.stockholm import read_stockholm, stockholm_text
 from omicsai.trna.structure import consensus_brackets
 
-__all__ = ["second_opinion"]
+__all__ = ["build_model", "second_opinion"]
 
 logger = logging.getLogger(__name__)
 
 LEAST_PAIRS = 15  # of 21, below which cmalign has found no cloverleaf either
 
 
-def second_opinion(numbered: Numbered, alignment: Path) -> Numbered:
+def second_opinion(numbered: Numbered, model: Path) -> Numbered:
     """Read records that are not ok with cmalign, and keep what pairs better.
 
     Parameters
     ----------
     numbered
         From `omicsai.trna.number_trnas`.
-    alignment
-        Seed of the model, Stockholm (Rfam RF00005).
+    model
+        From `build_model`.
 
     Returns
     -------
@@ -57,11 +52,11 @@ def second_opinion(numbered: Numbered, alignment: Path) -> Numbered:
     Raises
     ------
     InputError
-        If cmbuild or cmalign is not on PATH, or fails.
+        If the model is missing, or cmalign is not on PATH or fails.
     """
-    for tool in ("cmbuild", "cmalign"):
-        if shutil.which(tool) is None:
-            raise InputError(f"{tool} is not on PATH: install Infernal, or use enumeration")
+    if not model.is_file():
+        raise InputError(f"{model} does not exist: make it with 'omicsai covariance'")
+    _need("cmalign")
     doubtful = [
         i
         for i, status in enumerate(numbered.records["status"])
@@ -73,18 +68,32 @@ def second_opinion(numbered: Numbered, alignment: Path) -> Numbered:
         return numbered
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _build(alignment, folder)
         fasta = "".join(f">{i}\n{numbered.sequences[i]}\n" for i in doubtful)
         (folder / "in.fasta").write_text(fasta)
         _run(
             "cmalign", "-g", "--notrunc", "--cpu", "1", "--outformat", "Pfam",
-            "-o", "out.sto", "model.cm", "in.fasta", folder=folder,
+            "-o", "out.sto", str(model.resolve()), "in.fasta", folder=folder,
         )  # fmt: skip
         rows, columns = read_stockholm(folder / "out.sto")
     return _adopt(numbered, doubtful, rows, columns["RF"])
 
 
-def _build(alignment: Path, folder: Path) -> None:
+def build_model(alignment: Path, path: Path) -> None:
+    """Build a covariance model whose columns are the canonical positions.
+
+    Parameters
+    ----------
+    alignment
+        Seed, Stockholm (Rfam RF00005); its sequences are numbered, its columns not used.
+    path
+        The .cm file to write. It is not calibrated, which aligning does not need.
+
+    Raises
+    ------
+    InputError
+        If cmbuild is not on PATH or fails, or no sequence of the seed can be numbered.
+    """
+    _need("cmbuild")
     seed, _ = read_stockholm(alignment)
     sequences = [
         row.replace(".", "").replace("-", "").upper().replace("T", "U")
@@ -99,8 +108,17 @@ def _build(alignment: Path, folder: Path) -> None:
     if not aligned:
         raise InputError(f"{alignment} holds no tRNA that could be numbered")
     marks = {"SS_cons": consensus_brackets(), "RF": "x" * len(LABELS)}
-    (folder / "seed.sto").write_text(stockholm_text(aligned, marks))
-    _run("cmbuild", "--hand", "-F", "-n", "trna", "model.cm", "seed.sto", folder=folder)
+    with tempfile.TemporaryDirectory() as name, atomic_path(path) as temporary:
+        (Path(name) / "seed.sto").write_text(stockholm_text(aligned, marks))
+        _run(
+            "cmbuild", "--hand", "-F", "-n", "trna", str(temporary.resolve()), "seed.sto",
+            folder=Path(name),
+        )  # fmt: skip
+
+
+def _need(tool: str) -> None:
+    if shutil.which(tool) is None:
+        raise InputError(f"{tool} is not on PATH: install Infernal, or use enumeration")
 
 
 def _run(*command: str, folder: Path) -> None:

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import squareform
 
 from omicsai.tables import Column, Table
-from omicsai.trna.numbering import pairs_form
+from omicsai.trna.bases import pairs_form
 from omicsai.trna.positions import INDEX, LABELS, STEM_PAIRS
 
 __all__ = [

@@ -11,13 +11,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from omicsai.trna.numbering import (
-    ALPHABET,
-    ARM_PAIRS,
-    Numbered,
-    classes_of,
-    pairs_form,
-)
+from omicsai.trna.bases import ALPHABET, ARM_PAIRS, pairs_form
+from omicsai.trna.numbering import Numbered, classes_of
 from omicsai.trna.positions import ARM_3, ARM_5, ARM_LOOP, INDEX, LABELS, STEM_PAIRS
 
 __all__ = ["class_cloverleaf", "cloverleaf_svg", "conservation", "drawings", "places"]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from omicsai.errors import InputError
 from omicsai.tables import Column, Table
+from omicsai.trna.bases import ALPHABET, GAP
 from omicsai.trna.isotypes import AMINO_ACIDS
-from omicsai.trna.numbering import ALPHABET, GAP
 from omicsai.trna.positions import INDEX
 
 __all__ = ["IDENTITY", "SUPPORT", "check_identity", "identity_positions", "read_identity"]

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from omicsai.tables import Column, Table
-from omicsai.trna.numbering import ALPHABET
+from omicsai.trna.bases import ALPHABET
 from omicsai.trna.positions import INDEX, LABELS, STEM_PAIRS
 
 __all__ = ["FEATURES", "HEIGHTS", "function_logo", "position_information", "unique_trnas"]

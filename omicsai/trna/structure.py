@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from omicsai.trna.numbering import ALPHABET, ARM_PAIRS, OUTSIDE, Numbered, formed_positions
+from omicsai.trna.bases import ALPHABET, ARM_PAIRS, formed_positions
+from omicsai.trna.labelling import OUTSIDE
+from omicsai.trna.numbering import Numbered
 from omicsai.trna.positions import LABELS, STEM_PAIRS
 from omicsai.trna.stockholm import stockholm_text
 

@@ -1,18 +1,24 @@
 """From the tables of all stages to one self-contained page.
 
-Inputs: everything. Outputs: report.html.
+Inputs: everything; in a run of tRNAs alone, their tables. Outputs: report.html.
 """
 
 
 rule write_report:
     input:
         rules.check.input,
-        rules.split.input,
-        rules.annotate.input,
-        rules.embed.input,
-        rules.train.input,
-        rules.evaluate.input,
-        rules.predict.input,
+        (
+            [
+                rules.split.input,
+                rules.annotate.input,
+                rules.embed.input,
+                rules.train.input,
+                rules.evaluate.input,
+                rules.predict.input,
+            ]
+            if get_batches(molecule="protein")
+            else []
+        ),
         rules.number.input,
         rules.identity.input,
         rules.distance.input,

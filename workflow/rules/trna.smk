@@ -5,12 +5,44 @@ identity/, distance/, cognates/ and isotype/; pairing/ if synthetases are config
 """
 
 TRNA = "<results>/batches/{batch}"
+SEED = settings.number.alignment or ""
+if settings.number.backend == "cmalign" and not SEED:
+    raise ValueError(
+        "number.backend: cmalign needs number.alignment, the seed of RF00005"
+    )
+
+
+rule covariance:
+    input:
+        [] if "://" in SEED or not SEED else SEED,
+    output:
+        model="<results>/covariance/trna.cm",
+    log:
+        "<logs>/covariance.log",
+    benchmark:
+        "<benchmarks>/covariance.tsv"
+    conda:
+        "../../envs/omicsai.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        seed=SEED,
+        code=code_digest("covariance"),
+    shell:
+        "omicsai covariance {params.seed:q} --out {output.model:q} 2> {log:q}"
 
 
 rule number_batch:
     input:
         fasta=f"{TRNA}/sequences.fasta",
         labels=f"{TRNA}/records.tsv",
+        model=(
+            rules.covariance.output.model
+            if settings.number.backend == "cmalign"
+            else []
+        ),
     output:
         numbering=f"{TRNA}/trna/numbering.tsv",
         records=report(
@@ -35,11 +67,12 @@ rule number_batch:
         runtime=60,
     params:
         options=get_options("number"),
+        model=lambda wildcards, input: ["--model", input.model] if input.model else [],
         folder=subpath(output.matrix, parent=True),
         code=code_digest("number"),
     shell:
         "omicsai number {input.fasta:q} --labels {input.labels:q} {params.options:q}"
-        " --out {params.folder:q} 2> {log:q}"
+        " {params.model:q} --out {params.folder:q} 2> {log:q}"
 
 
 rule number:
