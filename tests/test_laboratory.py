@@ -24,7 +24,13 @@ from omicsai.robust.outcomes import (
 from omicsai.robust.weighting import example_weights, weighting_table
 
 QUICK = Options(
-    head="linear", members=2, epochs=6, batch_size=32, learning_rate=0.02, weight_decay=0.1
+    loss="proselflc",
+    head="linear",
+    members=2,
+    epochs=6,
+    batch_size=32,
+    learning_rate=0.02,
+    weight_decay=0.1,
 )
 
 
@@ -196,11 +202,11 @@ def test_weights_follow_the_published_formulas():
 
 def test_trust_turns_the_pull_of_an_unlikely_label_around():
     p = np.array([0.02, 0.5, 0.98])
-    _, without = example_weights(Options(), p, global_trust=0.0)
+    _, without = example_weights(Options(loss="proselflc"), p, global_trust=0.0)
     np.testing.assert_allclose(without, 2 * (1 - p), atol=1e-5)
-    _, trusted = example_weights(Options(), p, global_trust=1.0)
+    _, trusted = example_weights(Options(loss="proselflc"), p, global_trust=1.0)
     assert trusted[0] < 0 < trusted[1]
-    form_2021 = Options(temperature=1.0, target_gradient=True)
+    form_2021 = Options(loss="proselflc", temperature=1.0, target_gradient=True)
     _, live = example_weights(form_2021, p, global_trust=1.0)
     assert live[0] < 0.1 * without[0]
 

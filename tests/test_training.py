@@ -26,6 +26,7 @@ from omicsai.robust.pilot import DECAYS, best_times
 from omicsai.robust.sampling import class_weights, new_sampler
 
 QUICK = Options(
+    loss="proselflc",
     head="linear",
     members=2,
     epochs=8,

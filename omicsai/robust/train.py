@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,11 @@ from omicsai.robust.checkpoint import Checkpoint, fingerprint
 from omicsai.robust.conformal import label_scores
 from omicsai.robust.detection import Detector, Judgement, fit_detector
 from omicsai.robust.fit import HISTORY, Watched, fit_members
-from omicsai.robust.heads import Parameters, all_logits, new_head, on_vectors
+from omicsai.robust.heads import Head, Parameters, all_logits, new_head, on_vectors
 from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import Mislabels, Options, Scaling
-from omicsai.robust.pilot import settle
+from omicsai.robust.pilot import HEADS, settle
 from omicsai.sequences import split_labels
 
 __all__ = ["HISTORY", "Trained", "train_classifier"]
@@ -39,6 +39,8 @@ class Trained:
         The calibrated ensemble.
     history
         The `HISTORY` table.
+    pilot
+        The `omicsai.robust.pilot.PILOT` table: what was tried for settings left open.
     held_out_logits
         (n, C) float32 logits of each example from members that did not see its cluster:
         the fold's member for training examples, the ensemble for validation; NaN for
@@ -49,6 +51,7 @@ class Trained:
 
     classifier: Classifier
     history: pd.DataFrame
+    pilot: pd.DataFrame
     held_out_logits: NDArray[np.float32]
     detector: Detector
 
@@ -100,8 +103,11 @@ def train_classifier(
         part, or the validation part has no known label of those classes.
     """
     options = options or Options()
+    if options.unknown == "pseudo" and options.loss is None:
+        options = replace(options, loss="proselflc")
     ragged = is_ragged(features)
-    if ragged != (options.head == "light_attention"):
+    attention: tuple[Head | None, ...] = ("light_attention",)
+    if options.head not in ((None, *attention) if ragged else (None, *HEADS)):
         raise InputError(
             "the head 'light_attention' is for embeddings of each residue, the others are "
             "for one vector per sequence"
@@ -138,11 +144,11 @@ def train_classifier(
     Q = torch.zeros(len(code), len(classes))
     Q[code >= 0] = torch.eye(len(classes))[code[code >= 0]]
 
-    def start(members: int) -> Parameters:
+    def start(head: Head, members: int) -> Parameters:
         sizes = (X.shape[1], len(classes), options.hidden, options.seed)
         if ragged:
             return new_light_attention(members, *sizes)
-        return new_head(options.head, members, *sizes)
+        return new_head(head, members, *sizes)
 
     def checkpoint(name: str) -> Checkpoint | None:
         if checkpoints is None:
@@ -153,12 +159,16 @@ def train_classifier(
     if checkpoints is not None:
         arrays = (X, *(features if ragged else ()), Q, learning, validation, fold_of)
         key = fingerprint(vars(options), *arrays)
-    settled = settle(start, forward, Q, learning, validation, cluster, options, checkpoint)
+    settled, pilot = settle(
+        start, forward, Q, learning, validation, cluster, options,
+        ["light_attention"] if ragged else HEADS, checkpoint,
+    )  # fmt: skip
+    assert settled.head is not None
     folds = sorted(set(fold_of[training]) - {0})
     masks = [learning] * options.members + [learning & (fold_of != f) for f in folds]
     best = options.keep == "best"
     fitted = fit_members(
-        start(len(masks)), forward, Q, masks, settled,
+        start(settled.head, len(masks)), forward, Q, masks, settled,
         watched={"train": Watched(training, Q), "validation": Watched(validation, Q)},
         measured=len(masks) if best else options.members,
         checkpoint=checkpoint("train"),
@@ -189,7 +199,8 @@ def train_classifier(
             learning, Q,
         )  # fmt: skip
         fitted = fit_members(
-            start(options.members), forward, cleaned, [learning] * options.members, settled,
+            start(settled.head, options.members), forward, cleaned,
+            [learning] * options.members, settled,
             watched={"train": Watched(training, Q), "validation": Watched(validation, Q)},
             checkpoint=checkpoint("cleaned"),
         )  # fmt: skip
@@ -221,7 +232,7 @@ def train_classifier(
             "best_epochs": fitted.best_epoch[: options.members].tolist(),
         },
     )
-    return Trained(classifier, HISTORY.frame(history), held_out, detector)
+    return Trained(classifier, HISTORY.frame(history), pilot, held_out, detector)
 
 
 def _act(

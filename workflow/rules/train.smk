@@ -15,6 +15,7 @@ rule train_model:
         description="<results>/{model}/model.json",
         examples="<results>/{model}/examples.tsv",
         history="<results>/{model}/history.tsv",
+        pilot="<results>/{model}/pilot.tsv",
         detector="<results>/{model}/detector.json",
         suspects=report(
             "<results>/{model}/suspected_mislabels.tsv",
