@@ -363,7 +363,8 @@ class NoiseBenchmarkOptions(TrainOptions):
     )
     methods: list[str] = Field(
         [],
-        description="losses, chosen (what pilot runs on the wrong labels choose), and the "
+        description="losses, chosen (what pilot runs on the wrong labels choose), "
+        "cross_entropy_tuned and proselflc_tuned (decay from such runs), and the "
         "variants proselflc_2021 (live target, T = 1), "
         "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
         "proselflc_adjusted; empty for all",

@@ -100,7 +100,7 @@ def test_run_makes_every_promised_file(finished):
         "batches/new/embeddings.h5", "batches/new/predictions.tsv",
         "split/split.tsv", "split/audit.json", "split/clusters.tsv",
         "model/weights.safetensors", "model/model.json", "model/history.tsv",
-        "model/suspected_mislabels.tsv", "control/weights.safetensors",
+        "model/pilot.tsv", "model/suspected_mislabels.tsv", "control/weights.safetensors",
         "evaluation/metrics.json", "report.html",
     ):  # fmt: skip
         assert (results / name).stat().st_size > 0, name

@@ -22,7 +22,7 @@ from omicsai.robust.fit import HISTORY, JUDGE, Watched, fit_members
 from omicsai.robust.heads import Head, Parameters, all_logits, new_head, on_vectors
 from omicsai.robust.options import LOSSES, Loss, Options
 from omicsai.robust.outcomes import Outcome, joined
-from omicsai.robust.pilot import best_times, settle
+from omicsai.robust.pilot import LOSSES_TRIED, best_times, settle
 from omicsai.robust.train import standardisation
 
 __all__ = [
@@ -37,9 +37,14 @@ __all__ = [
 ]
 
 # name: what differs from the options of the benchmark
-CHOSEN = "chosen"  # as `omicsai train` does it, pilot runs on the wrong labels and all
+# a decay of None comes from pilot runs on the wrong labels, as `omicsai train` does it
+CHOSEN = "chosen"
 METHODS: dict[str, dict[str, Any]] = {
     CHOSEN: {"loss": None, "head": None, "weight_decay": None, "transit": None},
+    **{
+        f"{loss}_tuned": {"loss": loss, "weight_decay": None, "transit": None}
+        for loss in LOSSES_TRIED
+    },
     **{loss: {"loss": loss} for loss in LOSSES},
     "proselflc_2021": {"loss": "proselflc", "temperature": 1.0, "target_gradient": True},
     "proselflc_half": {"loss": "proselflc", "transit": 0.5},
@@ -241,7 +246,8 @@ def experiment(
     Outcome
     """
     options = replace(laboratory.options, **METHODS[method])
-    if method == CHOSEN:
+    laboratory = replace(laboratory, options=options)
+    if options.weight_decay is None:
         return joined([
             _train(_settled(laboratory, row, seed), row[None], None, watch)
             for seed, row in enumerate(given, start=options.seed)
@@ -250,15 +256,15 @@ def experiment(
     if options.loss == "proselflc" and options.transit is None:
         assert pilot is not None
         transit = pilot.tolist()
-    return _train(replace(laboratory, options=options), given, transit, watch)
+    return _train(laboratory, given, transit, watch)
 
 
 def _settled(laboratory: Laboratory, given: NDArray[np.int64], seed: int) -> Laboratory:
-    """Set what the given labels choose in pilot runs."""
+    """Set what the given labels (n,) choose in pilot runs."""
     settled, _ = settle(
         laboratory.start, on_vectors(laboratory.X), laboratory.targets(given),
         laboratory.parts["train"], laboratory.parts["validation"], laboratory.cluster,
-        replace(laboratory.options, **METHODS[CHOSEN], seed=seed),
+        replace(laboratory.options, seed=seed),
     )  # fmt: skip
     return replace(laboratory, options=settled)
 
