@@ -142,6 +142,10 @@ def test_what_is_left_open_is_settled_and_recorded():
     same(trained, train_classifier(*problem, None, options))
     given = train_classifier(*problem, None, Options(**{**vars(QUICK), "transit": 0.3}))
     assert given.classifier.settings["transit"] == 0.3
+    assert given.pilot.empty
+    timed = train_classifier(*problem, None, QUICK).pilot  # only the transit is open
+    assert timed["transit"].notna().tolist() == [True]
+    assert timed["validation_nll"].isna().all()
 
 
 OPEN = replace(QUICK, loss=None, head=None, weight_decay=None, hidden=5)

@@ -39,7 +39,11 @@ PILOT = Table(
         Column("loss", "text", "loss of the trial"),
         Column("weight_decay", "number", "its weight decay"),
         Column("transit", "number", "ProSelfLC's transit, empty for others"),
-        Column("validation_nll", "number", "validation loss at its end, calibrated, nats"),
+        Column(
+            "validation_nll",
+            "number",
+            "calibrated validation loss at its end, nats; empty if nothing was compared",
+        ),
     ),
 )
 
@@ -110,20 +114,22 @@ def settle(
             checkpoint=checkpoint(f"pilot.{head}.{loss}"),
         )  # fmt: skip
 
+    timed = "proselflc" in losses and options.transit is None
     rows: list[dict] = []
     for head in heads:
-        pilot = run(head, "cross_entropy")
-        times = best_times(HISTORY.frame(pilot.history), options.epochs, SEEDS).tolist()
+        fitted = {}
+        times: list[float | None] = [options.transit] * len(decays)
+        if timed or "cross_entropy" in losses:
+            fitted["cross_entropy"] = run(head, "cross_entropy")
+        if timed:
+            history = HISTORY.frame(fitted["cross_entropy"].history)
+            times = best_times(history, options.epochs, SEEDS).tolist()
         for loss in losses:
-            transits: list[float | None] = [None] * len(decays)
-            if loss == "proselflc":
-                transits = (
-                    times if options.transit is None else [options.transit] * len(times)
-                )
-            fitted = pilot
-            if loss != "cross_entropy" and not one:
-                fitted = run(head, loss, transits)
-            ends = _ends(fitted, forward, given, validation, cluster)
+            transits = times if loss == "proselflc" else [None] * len(decays)
+            ends: list[float | None] = [None]
+            if not one:
+                trial = fitted.get(loss) or run(head, loss, transits)
+                ends = _ends(trial, forward, given, validation, cluster)
             rows += [
                 {
                     "head": head,
@@ -174,7 +180,7 @@ def _ends(
     given: Tensor,
     validation: NDArray[np.bool_],
     cluster: NDArray,
-) -> list[float]:
+) -> list[float | None]:
     """Calibrated validation loss of each candidate's last state, mean of its seeds."""
     rows = torch.from_numpy(np.flatnonzero(validation))
     labels = given[rows].argmax(dim=-1).numpy()
