@@ -165,7 +165,7 @@ def main() -> None:
                 accuracy(
                     matrix, labels, clades, clade,
                     Options(
-                        loss=loss, members=told.members, epochs=told.epochs,
+                        loss=loss, head="mlp", members=told.members, epochs=told.epochs,
                         weight_decay=told.decay, scaling="common", seed=seed,
                     ),
                     noise=told.noise, keep_anticodon=told.anticodon == "kept",

@@ -6,7 +6,6 @@ masked, and prints precision and recall. cleanlab is no dependency of the packag
 it beside.
 """
 
-# ruff: noqa: E501
 from __future__ import annotations
 
 import logging
@@ -54,7 +53,10 @@ def main() -> None:
             )
             trained = train_classifier(
                 shape(matrix), given.tolist(), part, cluster, fold,
-                Options(members=2, epochs=20, weight_decay=10.0, scaling="common", seed=seed),
+                Options(
+                    loss="proselflc", head="mlp", members=2, epochs=20, weight_decay=10.0,
+                    scaling="common", seed=seed,
+                ),
             )  # fmt: skip
             classes = trained.classifier.classes
             code = np.array([classes.index(g) for g in given])
