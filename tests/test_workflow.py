@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -242,6 +243,36 @@ def test_labelled_batch_to_predict_is_evaluated(copied):
     )
     assert metrics["accuracy"] > 1 / 3
     assert "Labelled batch" in (copied / "results" / "report.html").read_text()
+
+
+def test_several_labels_a_sequence_run_to_a_page_of_their_own(finished, tmp_path):
+    batches = (
+        "batch\trole\tmolecule\tfasta\tlabels\n"
+        "known\ttrain\tprotein\tknown.fasta\tknown.tsv\n"
+        "new\tpredict\tprotein\tnew.fasta\tknown.tsv\n"
+    )
+    train = SMALL["train"] | {"task": "multi", "multilabel_loss": "asl"}
+    folder = new_project(tmp_path / "several", batches, train=train)
+    for name in ("known.fasta", "new.fasta"):
+        shutil.copy(finished / "example" / name, folder / name)
+    truth = pd.read_csv(finished / "example" / "truth.tsv", sep="\t", dtype=str)
+    classes = sorted(truth["true_label"].dropna().unique())
+    also = {name: f"{name};shared" for name in classes[:2]}  # a label of two classes
+    truth["label"] = truth["true_label"].replace(also).fillna("")
+    truth[["id", "label"]].to_csv(folder / "known.tsv", sep="\t", index=False)
+    snakemake(folder)
+    results = folder / "results"
+    for where in ("evaluation", "batches/new/evaluation"):
+        metrics = json.loads((results / where / "metrics.json").read_text())
+        assert metrics["task"] == "multi"
+        assert 0 < metrics["fmax"] <= 1
+        assert metrics["control"]["loss"] == "bce"
+    table = pd.read_csv(results / "batches/new/predictions.tsv", sep="\t", dtype=str)
+    called = table["label"].dropna().str.split(";").explode()
+    assert set(called) <= {*classes, "shared"}
+    assert len(table) == (folder / "new.fasta").read_text().count(">")
+    assert "Fmax" in (results / "report.html").read_text()
+    assert "Nothing to be done" in snakemake(folder, "-n")
 
 
 @pytest.mark.parametrize(
