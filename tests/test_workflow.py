@@ -112,6 +112,7 @@ def test_page_is_self_contained_and_tells_the_positive_control(finished):
     assert "Positive control" in page
     for word in ("src=", "<link", "@import", "url("):
         assert word not in page.replace("url(#", "").replace('src="data:', ""), word
+    assert "Short runs judged by the validation part chose the model" in page
     order = [page.index(f'<section id="{name}"') for name in (
         "summary", "data", "split", "domains", "map", "learning", "calibration",
         "mislabels", "novel", "predictions", "provenance",
@@ -243,6 +244,17 @@ def test_labelled_batch_to_predict_is_evaluated(copied):
     )
     assert metrics["accuracy"] > 1 / 3
     assert "Labelled batch" in (copied / "results" / "report.html").read_text()
+
+
+def test_model_and_control_of_one_loss_are_told_apart(copied):
+    train = SMALL["train"] | {"loss": "cross_entropy", "head": "linear"}
+    changed = yaml.safe_dump(SMALL | {"train": train})
+    (copied / "config" / "small.yaml").write_text(changed)
+    snakemake(copied)
+    page = (copied / "results" / "report.html").read_text()
+    assert "cross entropy (model) beside cross entropy (control)" in page
+    assert "how far ProSelfLC trusts itself" not in page
+    assert "chose the model" not in page  # head and loss were given
 
 
 def test_several_labels_a_sequence_run_to_a_page_of_their_own(finished, tmp_path):
