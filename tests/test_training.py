@@ -145,13 +145,13 @@ def test_what_is_left_open_is_settled_and_recorded():
     assert given.pilot.empty
     timed = train_classifier(*problem, None, QUICK).pilot  # only the transit is open
     assert timed["transit"].notna().tolist() == [True]
-    assert timed["validation_nll"].isna().all()
+    assert timed[["validation_accuracy", "validation_nll"]].isna().all(axis=None)
 
 
 OPEN = replace(QUICK, loss=None, head=None, weight_decay=None, hidden=5)
 
 
-def test_head_and_loss_left_open_are_chosen_by_validation_loss():
+def test_head_and_loss_left_open_are_chosen_by_validation_accuracy():
     problem = blobs()
     trained = train_classifier(*problem, None, OPEN)
     assert list(trained.pilot.columns) == PILOT.names
@@ -162,7 +162,9 @@ def test_head_and_loss_left_open_are_chosen_by_validation_loss():
         for loss in ("cross_entropy", "proselflc")
     }
     assert (trained.pilot["transit"].isna() == (trained.pilot["loss"] != "proselflc")).all()
-    assert trained.pilot["validation_nll"].is_monotonic_increasing
+    assert trained.pilot["validation_accuracy"].is_monotonic_decreasing
+    for _, equal in trained.pilot.groupby("validation_accuracy"):
+        assert equal["validation_nll"].is_monotonic_increasing
     best = trained.pilot.iloc[0]
     settings = trained.classifier.settings
     for name in ("head", "loss", "weight_decay"):
@@ -185,6 +187,23 @@ def test_a_hidden_layer_is_chosen_where_no_line_divides_the_classes():
         features, labels, part, np.arange(600).astype(str), None, options
     )
     assert trained.classifier.settings["head"] == "mlp"
+
+
+def test_every_validation_cluster_has_one_vote():
+    features, labels, part, _ = blobs(counts=(300, 30, 30), distance=1.0, seed=2)
+    cluster = np.where(part == "validation", labels, np.arange(len(labels)).astype(str))
+    options = replace(QUICK, loss="cross_entropy", weight_decay=None)
+    trained = train_classifier(features, labels, part, cluster, None, options)
+    best = trained.pilot.iloc[0]
+    model = train_classifier(
+        features, labels, part, cluster, None,
+        replace(options, weight_decay=best["weight_decay"]),
+    ).classifier  # fmt: skip
+    rows = part == "validation"
+    right = np.array(model.classes)[model.logits(features).argmax(axis=1)] == labels
+    votes = pd.Series(right[rows]).groupby(cluster[rows]).mean()
+    assert right[rows].mean() > votes.mean() + 0.2  # the common class has the most
+    assert best["validation_accuracy"] == pytest.approx(votes.mean(), abs=0.1)
 
 
 def test_pilots_do_not_look_at_test_labels():

@@ -316,6 +316,7 @@ def _with_pilots(
             "loss": "bce",
             "weight_decay": tried,
             "transit": None,
+            "validation_accuracy": None,
             "validation_nll": nll.iloc[-1],
         }
         for tried, nll in losses_by_epoch.items()
