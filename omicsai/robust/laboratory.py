@@ -261,10 +261,11 @@ def experiment(
 
 def _settled(laboratory: Laboratory, given: NDArray[np.int64], seed: int) -> Laboratory:
     """Set what the given labels (n,) choose in pilot runs."""
+    laboratory = replace(laboratory, options=replace(laboratory.options, seed=seed))
     settled, _ = settle(
         laboratory.start, on_vectors(laboratory.X), laboratory.targets(given),
         laboratory.parts["train"], laboratory.parts["validation"], laboratory.cluster,
-        replace(laboratory.options, seed=seed),
+        laboratory.options,
     )  # fmt: skip
     return replace(laboratory, options=settled)
 

@@ -113,9 +113,9 @@ def tell(table: pd.DataFrame) -> None:
             first = tried.sort_values([by, "validation_nll"], ascending=[ascending, True])
             found[f"{name}, by {by}"] = first.groupby(RUN)["test_accuracy"].first()
     found["best of all"] = table.groupby(RUN)["test_accuracy"].max()
-    means = pd.DataFrame(found).groupby(["set", "noise"]).mean().T
-    means["mean"] = means.mean(axis=1)
-    print(means.round(3).to_string())
+    means = pd.DataFrame(found).groupby(["set", "noise"]).mean()
+    print(means.T.round(3).to_string())
+    print(means.mean().round(3).to_string())
     print(table.groupby("set")["cpu_s"].mean().round(0).to_string())
 
 
