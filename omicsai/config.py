@@ -244,9 +244,13 @@ class EmbedOptions(Section):
 class TrainOptions(Section):
     """Noise-robust training."""
 
-    loss: Loss = Field("proselflc", description="loss of the model")
-    head: Literal["linear", "mlp"] = Field(
-        "mlp", description="classifier on the embeddings"
+    loss: Loss | None = Field(
+        None,
+        description="loss of the model; empty: proselflc or cross_entropy, whichever ends "
+        "better in pilot runs",
+    )
+    head: Literal["linear", "mlp"] | None = Field(
+        None, description="classifier on the embeddings; empty: from pilot runs"
     )
     hidden: Positive = Field(64, description="hidden units of the mlp head")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of the mlp head")
@@ -340,7 +344,10 @@ class NoiseOptions(Section):
 
 
 class NoiseBenchmarkOptions(TrainOptions):
-    """Losses beside each other on planted noise; `members` seeds, `loss` the reference."""
+    """Losses beside each other on planted noise; `members` seeds, `loss` the reference.
+
+    Without a loss the reference is ``chosen``: what `train` would do by default.
+    """
 
     conditions: list[str] = Field(
         [
@@ -356,7 +363,9 @@ class NoiseBenchmarkOptions(TrainOptions):
     )
     methods: list[str] = Field(
         [],
-        description="losses, and the variants proselflc_2021 (live target, T = 1), "
+        description="losses, chosen (what pilot runs on the wrong labels choose), "
+        "cross_entropy_tuned and proselflc_tuned (decay from such runs), and the "
+        "variants proselflc_2021 (live target, T = 1), "
         "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
         "proselflc_adjusted; empty for all",
     )

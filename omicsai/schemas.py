@@ -47,6 +47,7 @@ def _tables() -> dict[str, Table]:
     )
     from omicsai.robust.multilabel_train import MULTILABEL_HISTORY
     from omicsai.robust.noise import NOISY
+    from omicsai.robust.pilot import PILOT
     from omicsai.robust.prediction import PREDICTIONS
     from omicsai.robust.train import HISTORY
     from omicsai.sequences.check import DUPLICATES, RECORDS, REJECTED
@@ -108,6 +109,7 @@ def _tables() -> dict[str, Table]:
         "split/comparison.tsv": COMPARISON,
         "model/examples.tsv": EXAMPLES,
         "model/history.tsv": HISTORY,
+        "model/pilot.tsv": PILOT,
         "model/suspected_mislabels.tsv": SUSPECTS,
         "evaluation/tested.tsv": TESTED,
         "evaluation/calibration.tsv": CALIBRATION,

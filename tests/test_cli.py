@@ -179,7 +179,8 @@ def test_embed_writes_one_float_dataset_per_id(pipeline):
 def test_train_writes_what_scripts_rely_on(pipeline):
     names = {path.name for path in pipeline.model.iterdir()}
     assert {
-        "weights.safetensors", "model.json", "history.tsv", "suspected_mislabels.tsv",
+        "weights.safetensors", "model.json", "history.tsv", "pilot.tsv",
+        "suspected_mislabels.tsv",
     } <= names  # fmt: skip
     suspects = read(pipeline.model / "suspected_mislabels.tsv")
     assert {"id", "given", "proposed", "probability"} <= set(suspects.columns)
@@ -239,7 +240,7 @@ def test_no_half_written_file_stays_behind(pipeline):
 def test_equal_commands_give_equal_bytes(pipeline, run_omicsai, tmp_path):
     again = tmp_path / "model"
     assert run_omicsai("train", *pipeline.data, "--split", pipeline.split / "split.tsv",
-                       *QUICK, "--out", again) == 0  # fmt: skip
+                       "--loss", "proselflc", *QUICK, "--out", again) == 0  # fmt: skip
     for path in pipeline.model.iterdir():
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
     new = pipeline.new / "embeddings.h5"

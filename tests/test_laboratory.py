@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from omicsai.report.dynamics import dynamics_figure, weighting_figure
 from omicsai.robust import Options
 from omicsai.robust.laboratory import METHODS, Condition, experiment, new_laboratory
 from omicsai.robust.metrics import metric_values
+from omicsai.robust.options import LOSSES
 from omicsai.robust.outcomes import (
     DYNAMICS,
     RUNS,
@@ -24,7 +27,13 @@ from omicsai.robust.outcomes import (
 from omicsai.robust.weighting import example_weights, weighting_table
 
 QUICK = Options(
-    head="linear", members=2, epochs=6, batch_size=32, learning_rate=0.02, weight_decay=0.1
+    loss="proselflc",
+    head="linear",
+    members=2,
+    epochs=6,
+    batch_size=32,
+    learning_rate=0.02,
+    weight_decay=0.1,
 )
 
 
@@ -82,6 +91,20 @@ def test_an_outcome_tells_what_happened_to_the_wrong_labels(laboratory, tmp_path
     np.testing.assert_array_equal(back.logits, robust.logits)
     assert load_outcome(tmp_path / "one.safetensors", "other") is None
     assert load_outcome(tmp_path / "two.safetensors", "key") is None
+
+
+def test_each_seed_chooses_by_the_labels_it_is_given(laboratory):
+    given = laboratory.planted(Condition("symmetric", 0.4))
+    chosen = experiment(laboratory, given, "chosen", watch=True)
+    assert chosen.logits.shape == (2, 2, laboratory.parts["test"].sum(), 3)
+    assert {row["epoch"] for row in chosen.dynamics} == set(range(1, 7))
+    # the second seed of two is the first of one that begins with its number
+    alone = replace(laboratory, options=replace(QUICK, members=1, seed=2))
+    again = experiment(alone, given[1:], "chosen")
+    np.testing.assert_array_equal(again.logits[:, 0], chosen.logits[:, 1])
+    tuned = experiment(laboratory, given, "proselflc_tuned")
+    assert ((tuned.transit >= 0.02) & (tuned.transit <= 0.5)).all()
+    assert np.isnan(experiment(laboratory, given, "cross_entropy_tuned").transit).all()
 
 
 def test_without_noise_there_is_nothing_wrong_to_fit(laboratory):
@@ -149,17 +172,18 @@ def test_the_command_adds_what_is_missing_and_repeats_itself(
     )
     out = tmp_path / "out"
 
-    def call(*methods: str, condition: str = "symmetric:0.4") -> int:
+    def call(*methods: str, condition: str = "symmetric:0.4", reference=()) -> int:
         return run_omicsai(
             "benchmark", "noise", "--embeddings", tmp_path / "x.h5", "--labels",
             tmp_path / "y.tsv", "--split", tmp_path / "split.tsv", "--out", out,
             "--members", "2", "--epochs", "3", "--head", "linear", "--resamples", "100",
             "--weight-decay", "1", "--conditions", condition, "--methods", *methods,
+            *reference,
         )  # fmt: skip
 
     assert call("mae") == 0
     first = {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")}
-    assert {p.stem for p in first} == {"cross_entropy", "proselflc", "mae"}
+    assert {p.stem for p in first} == {"cross_entropy", "chosen", "mae"}
     content = {p.name: p.read_bytes() for p in out.glob("*.*")}
     assert call("mae") == 0
     assert {p.name: p.read_bytes() for p in out.glob("*.*")} == content
@@ -168,10 +192,12 @@ def test_the_command_adds_what_is_missing_and_repeats_itself(
     runs = RUNS.read(out / "runs.tsv")
     assert len(runs) == 4 * 2 * 2
     assert set(DYNAMICS.read(out / "dynamics.tsv")["method"]) == {
-        "cross_entropy", "proselflc"
+        "cross_entropy", "chosen"
     }  # fmt: skip
     assert (out / "dynamics.svg").read_text().startswith("<svg")
     assert (out / "weighting.svg").exists()
+    assert call("mae", reference=("--loss", "proselflc")) == 0
+    assert (out / "outcomes" / "symmetric_0.4" / "proselflc.safetensors").exists()
     assert call("hinge") == 1
     assert call("mae", condition="typo") == 1
 
@@ -196,18 +222,18 @@ def test_weights_follow_the_published_formulas():
 
 def test_trust_turns_the_pull_of_an_unlikely_label_around():
     p = np.array([0.02, 0.5, 0.98])
-    _, without = example_weights(Options(), p, global_trust=0.0)
+    _, without = example_weights(Options(loss="proselflc"), p, global_trust=0.0)
     np.testing.assert_allclose(without, 2 * (1 - p), atol=1e-5)
-    _, trusted = example_weights(Options(), p, global_trust=1.0)
+    _, trusted = example_weights(Options(loss="proselflc"), p, global_trust=1.0)
     assert trusted[0] < 0 < trusted[1]
-    form_2021 = Options(temperature=1.0, target_gradient=True)
+    form_2021 = Options(loss="proselflc", temperature=1.0, target_gradient=True)
     _, live = example_weights(form_2021, p, global_trust=1.0)
     assert live[0] < 0.1 * without[0]
 
 
 def test_every_loss_is_in_the_table_and_in_the_figure():
     table = weighting_table(points=9)
-    assert set(table["loss"]) == {name for name in METHODS if "proselflc_" not in name}
+    assert set(table["loss"]) == set(LOSSES) < set(METHODS)
     assert np.isfinite(table[["weight", "pull"]]).all(axis=None)
     for drawing in (weighting_figure(table).wide, weighting_figure(table).narrow):
         assert drawing.startswith("<svg")

@@ -604,7 +604,14 @@ def test_novelty_is_calibrated_once_per_cluster_and_without_itself():
 
 # --- training --------------------------------------------------------------------------
 
-QUICK = Options(head="linear", members=2, epochs=40, learning_rate=3e-3, weight_decay=0.01)
+QUICK = Options(
+    loss="proselflc",
+    head="linear",
+    members=2,
+    epochs=40,
+    learning_rate=3e-3,
+    weight_decay=0.01,
+)
 CLASSES = np.array(["a", "b", "c"], dtype=object)
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,11 @@ from omicsai.robust.heads import new_head, on_vectors
 from omicsai.robust.model import save_classifier
 from omicsai.robust.objectives import new_objective
 from omicsai.robust.optimiser import AdamW
-from omicsai.robust.pilot import DECAYS, best_times
+from omicsai.robust.pilot import DECAYS, PILOT, best_times
 from omicsai.robust.sampling import class_weights, new_sampler
 
 QUICK = Options(
+    loss="proselflc",
     head="linear",
     members=2,
     epochs=8,
@@ -54,6 +56,7 @@ def same(one, two):
         np.testing.assert_array_equal(value, two.classifier.parameters[name])
     np.testing.assert_array_equal(one.held_out_logits, two.held_out_logits)
     pd.testing.assert_frame_equal(one.history, two.history)
+    pd.testing.assert_frame_equal(one.pilot, two.pilot)
     assert one.classifier.settings == two.classifier.settings
 
 
@@ -139,12 +142,74 @@ def test_what_is_left_open_is_settled_and_recorded():
     same(trained, train_classifier(*problem, None, options))
     given = train_classifier(*problem, None, Options(**{**vars(QUICK), "transit": 0.3}))
     assert given.classifier.settings["transit"] == 0.3
+    assert given.pilot.empty
+    timed = train_classifier(*problem, None, QUICK).pilot  # only the transit is open
+    assert timed["transit"].notna().tolist() == [True]
+    assert timed[["validation_accuracy", "validation_nll"]].isna().all(axis=None)
+
+
+OPEN = replace(QUICK, loss=None, head=None, weight_decay=None, hidden=5)
+
+
+def test_head_and_loss_left_open_are_chosen_by_validation_accuracy():
+    problem = blobs()
+    trained = train_classifier(*problem, None, OPEN)
+    assert list(trained.pilot.columns) == PILOT.names
+    tried = trained.pilot.groupby(["head", "loss"])["weight_decay"].agg(set)
+    assert tried.to_dict() == {
+        (head, loss): set(DECAYS)
+        for head in ("linear", "mlp")
+        for loss in ("cross_entropy", "proselflc")
+    }
+    assert (trained.pilot["transit"].isna() == (trained.pilot["loss"] != "proselflc")).all()
+    assert trained.pilot["validation_accuracy"].is_monotonic_decreasing
+    for _, equal in trained.pilot.groupby("validation_accuracy"):
+        assert equal["validation_nll"].is_monotonic_increasing
+    best = trained.pilot.iloc[0]
+    settings = trained.classifier.settings
+    for name in ("head", "loss", "weight_decay"):
+        assert settings[name] == best[name]
+    same(trained, train_classifier(*problem, None, OPEN))
+    # what the pilot chose, chosen by hand, gives the same model
+    fixed = {name: settings[name] for name in ("head", "loss", "weight_decay", "transit")}
+    by_hand = train_classifier(*problem, None, replace(OPEN, **fixed))
+    for name, value in by_hand.classifier.parameters.items():
+        np.testing.assert_array_equal(value, trained.classifier.parameters[name])
+    assert by_hand.pilot.empty
+
+
+def test_a_hidden_layer_is_chosen_where_no_line_divides_the_classes():
+    features = np.random.default_rng(4).normal(size=(600, 2)).astype(np.float32)
+    labels = np.where(features.prod(axis=1) > 0, "a", "b").astype(object)
+    part = np.where(np.arange(600) % 3 == 0, "validation", "train").astype(object)
+    options = replace(OPEN, hidden=32, epochs=30, dropout=0.0)
+    trained = train_classifier(
+        features, labels, part, np.arange(600).astype(str), None, options
+    )
+    assert trained.classifier.settings["head"] == "mlp"
+
+
+def test_every_validation_cluster_has_one_vote():
+    features, labels, part, _ = blobs(counts=(300, 30, 30), distance=1.0, seed=2)
+    cluster = np.where(part == "validation", labels, np.arange(len(labels)).astype(str))
+    options = replace(QUICK, loss="cross_entropy", weight_decay=None)
+    trained = train_classifier(features, labels, part, cluster, None, options)
+    best = trained.pilot.iloc[0]
+    model = train_classifier(
+        features, labels, part, cluster, None,
+        replace(options, weight_decay=best["weight_decay"]),
+    ).classifier  # fmt: skip
+    rows = part == "validation"
+    right = np.array(model.classes)[model.logits(features).argmax(axis=1)] == labels
+    votes = pd.Series(right[rows]).groupby(cluster[rows]).mean()
+    assert right[rows].mean() > votes.mean() + 0.2  # the common class has the most
+    assert best["validation_accuracy"] == pytest.approx(votes.mean(), abs=0.1)
 
 
 def test_pilots_do_not_look_at_test_labels():
     features, labels, part, cluster = blobs()
     part[::5] = "test"
-    options = Options(**{**vars(QUICK), "weight_decay": None})
+    options = OPEN
     before = train_classifier(features, labels, part, cluster, None, options)
     labels = labels.copy()
     labels[::5] = "c0"
@@ -195,12 +260,12 @@ def test_the_best_state_is_the_one_with_the_lowest_validation_loss():
 # --- resuming ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", ["proselflc", "elr", "sop"])
+@pytest.mark.parametrize("loss", ["proselflc", "elr", "sop", None])
 def test_an_interrupted_run_goes_on_to_the_same_bits(loss, tmp_path, monkeypatch):
     problem = (*blobs(), np.tile([1, 2], 90))
-    options = Options(
-        **{**vars(QUICK), "loss": loss, "head": "mlp", "hidden": 5, "target_memory": 0.5}
-    )
+    options = OPEN  # with pilot runs of each head and loss
+    if loss is not None:
+        options = replace(QUICK, loss=loss, head="mlp", hidden=5, target_memory=0.5)
     expected = train_classifier(*problem, options)
     monkeypatch.setattr(checkpoints, "SAVE_EVERY_SECONDS", 0)
     saves = []
@@ -212,7 +277,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(loss, tmp_path, monkeypatch
             raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoints.Checkpoint, "save", save_and_stop)
-    for _ in range(20):
+    for _ in range(40):
         try:
             found = train_classifier(*problem, options, checkpoints=tmp_path / "state")
             break
@@ -329,9 +394,18 @@ def test_pseudo_labels_need_the_loss_that_defines_them():
         train_classifier(features, labels, part, cluster, None, options)
 
 
+def test_pseudo_labels_bring_their_loss_with_them():
+    features, labels, part, cluster = blobs()
+    labels[5] = ""
+    options = replace(OPEN, unknown="pseudo", weight_decay=1.0)
+    trained = train_classifier(features, labels, part, cluster, None, options)
+    assert trained.classifier.settings["loss"] == "proselflc"
+    assert set(trained.pilot["loss"]) == {"proselflc"}
+
+
 def test_an_unknown_label_pulls_towards_what_is_known_and_trusted():
     objective = new_objective(
-        Options(transit=0.5, exp_base=16.0, temperature=0.5, target_gradient=False),
+        replace(QUICK, transit=0.5, exp_base=16.0),
         members=1,
         examples=1,
         classes=3,
@@ -349,9 +423,7 @@ def test_an_unknown_label_pulls_towards_what_is_known_and_trusted():
 
 
 def test_the_target_memory_is_a_mean_of_predictions():
-    options = Options(
-        transit=0.0, exp_base=1e4, trust="global", target_memory=0.6, temperature=0.5
-    )
+    options = replace(QUICK, transit=0.0, exp_base=1e4, trust="global", target_memory=0.6)
     objective = new_objective(options, members=1, examples=4, classes=2, total=10)
     given, rows = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[2]])
     first, second = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[-1.0, 0.0]]])

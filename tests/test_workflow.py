@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -100,7 +101,7 @@ def test_run_makes_every_promised_file(finished):
         "batches/new/embeddings.h5", "batches/new/predictions.tsv",
         "split/split.tsv", "split/audit.json", "split/clusters.tsv",
         "model/weights.safetensors", "model/model.json", "model/history.tsv",
-        "model/suspected_mislabels.tsv", "control/weights.safetensors",
+        "model/pilot.tsv", "model/suspected_mislabels.tsv", "control/weights.safetensors",
         "evaluation/metrics.json", "report.html",
     ):  # fmt: skip
         assert (results / name).stat().st_size > 0, name
@@ -111,6 +112,7 @@ def test_page_is_self_contained_and_tells_the_positive_control(finished):
     assert "Positive control" in page
     for word in ("src=", "<link", "@import", "url("):
         assert word not in page.replace("url(#", "").replace('src="data:', ""), word
+    assert "Short runs judged by the validation part chose the model" in page
     order = [page.index(f'<section id="{name}"') for name in (
         "summary", "data", "split", "domains", "map", "learning", "calibration",
         "mislabels", "novel", "predictions", "provenance",
@@ -242,6 +244,47 @@ def test_labelled_batch_to_predict_is_evaluated(copied):
     )
     assert metrics["accuracy"] > 1 / 3
     assert "Labelled batch" in (copied / "results" / "report.html").read_text()
+
+
+def test_model_and_control_of_one_loss_are_told_apart(copied):
+    train = SMALL["train"] | {"loss": "cross_entropy", "head": "linear"}
+    changed = yaml.safe_dump(SMALL | {"train": train})
+    (copied / "config" / "small.yaml").write_text(changed)
+    snakemake(copied)
+    page = (copied / "results" / "report.html").read_text()
+    assert "cross entropy (model) beside cross entropy (control)" in page
+    assert "how far ProSelfLC trusts itself" not in page
+    assert "chose the model" not in page  # head and loss were given
+
+
+def test_several_labels_a_sequence_run_to_a_page_of_their_own(finished, tmp_path):
+    batches = (
+        "batch\trole\tmolecule\tfasta\tlabels\n"
+        "known\ttrain\tprotein\tknown.fasta\tknown.tsv\n"
+        "new\tpredict\tprotein\tnew.fasta\tknown.tsv\n"
+    )
+    train = SMALL["train"] | {"task": "multi", "multilabel_loss": "asl"}
+    folder = new_project(tmp_path / "several", batches, train=train)
+    for name in ("known.fasta", "new.fasta"):
+        shutil.copy(finished / "example" / name, folder / name)
+    truth = pd.read_csv(finished / "example" / "truth.tsv", sep="\t", dtype=str)
+    classes = sorted(truth["true_label"].dropna().unique())
+    also = {name: f"{name};shared" for name in classes[:2]}  # a label of two classes
+    truth["label"] = truth["true_label"].replace(also).fillna("")
+    truth[["id", "label"]].to_csv(folder / "known.tsv", sep="\t", index=False)
+    snakemake(folder)
+    results = folder / "results"
+    for where in ("evaluation", "batches/new/evaluation"):
+        metrics = json.loads((results / where / "metrics.json").read_text())
+        assert metrics["task"] == "multi"
+        assert 0 < metrics["fmax"] <= 1
+        assert metrics["control"]["loss"] == "bce"
+    table = pd.read_csv(results / "batches/new/predictions.tsv", sep="\t", dtype=str)
+    called = table["label"].dropna().str.split(";").explode()
+    assert set(called) <= {*classes, "shared"}
+    assert len(table) == (folder / "new.fasta").read_text().count(">")
+    assert "Fmax" in (results / "report.html").read_text()
+    assert "Nothing to be done" in snakemake(folder, "-n")
 
 
 @pytest.mark.parametrize(

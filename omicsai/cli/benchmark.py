@@ -52,7 +52,13 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.progress import track
     from omicsai.report.dynamics import dynamics_figure, weighting_figure
     from omicsai.robust.checkpoint import fingerprint
-    from omicsai.robust.laboratory import PILOT, Condition, experiment, method_settings
+    from omicsai.robust.laboratory import (
+        CHOSEN,
+        PILOT,
+        Condition,
+        experiment,
+        method_settings,
+    )
     from omicsai.robust.outcomes import (
         DYNAMICS,
         RUNS,
@@ -68,6 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = section_of(arguments, NoiseBenchmarkOptions)
     conditions = [Condition.parse(text) for text in options.conditions]
+    reference = options.loss or CHOSEN
     methods = _methods(options)
     laboratory = _laboratory(arguments, options)
     plan = [(condition, method) for condition in conditions for method in methods]
@@ -88,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
             pilot = outcomes.get((PILOT, *run[1:]))
             outcome = experiment(
                 laboratory, given, method, pilot.pilot if pilot else None,
-                watch=method in (PILOT, options.loss),
+                watch=method in (PILOT, reference),
             )  # fmt: skip
             save_outcome(outcome, path, key)
         outcomes[run] = outcome
@@ -99,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
     RUNS.write(rows, arguments.out / "runs.tsv")
     DYNAMICS.write(table, arguments.out / "dynamics.tsv")
     found = summary_rows(
-        outcomes, code, cluster, options.loss,
+        outcomes, code, cluster, reference,
         resamples=options.resamples, seed=arguments.seed,
     )  # fmt: skip
     SUMMARY.write(found, arguments.out / "summary.tsv")
@@ -115,6 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
         stage="benchmark",
         options={
             **options.model_dump(),
+            "head": laboratory.options.head,
             "weight_decay": laboratory.options.weight_decay,
             "seed": arguments.seed,
         },
@@ -127,12 +135,12 @@ def run(arguments: argparse.Namespace) -> None:
 def _methods(options: NoiseBenchmarkOptions) -> list[str]:
     """Methods in order, the pilot first: others need its transits."""
     from omicsai.errors import InputError
-    from omicsai.robust.laboratory import METHODS, PILOT
+    from omicsai.robust.laboratory import CHOSEN, METHODS, PILOT
 
     unknown = [name for name in options.methods if name not in METHODS]
     if unknown:
         raise InputError(f"no method is called '{unknown[0]}'; known: {', '.join(METHODS)}")
-    chosen = [options.loss, *(options.methods or METHODS)]
+    chosen = [options.loss or CHOSEN, *(options.methods or METHODS)]
     return list(dict.fromkeys([PILOT, *chosen]))
 
 

@@ -37,11 +37,13 @@ def train(
         MultiLabelOptions,
         train_multilabel,
     )
+    from omicsai.robust.pilot import PILOT
     from omicsai.sequences.hierarchy import read_hierarchy
     from omicsai.tables import write_provenance
     from omicsai.tables.provenance import package_versions
 
     chosen = options.model_dump() | {"loss": options.multilabel_loss}
+    chosen |= {"head": options.head or "mlp"}  # no pilot runs over heads here
     chosen |= {"seed": arguments.seed}
     if chosen["temperature"] == 1:  # the form for single labels; see docs/multilabel.md
         del chosen["temperature"]
@@ -63,6 +65,7 @@ def train(
     classifier = replace(trained.classifier, encoder=encoder)
     save_multilabel(classifier, arguments.out)
     MULTILABEL_HISTORY.write(trained.history, arguments.out / "history.tsv")
+    PILOT.write(trained.pilot, arguments.out / "pilot.tsv")
     examples = EXAMPLES.frame(
         {
             "id": split["id"],

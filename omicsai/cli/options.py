@@ -55,8 +55,9 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def _metavar(field: FieldInfo) -> str:
-    if get_origin(field.annotation) is Literal:
-        return "{" + ",".join(map(str, get_args(field.annotation))) + "}"
+    for kind in (field.annotation, *get_args(field.annotation)):  # Literal, or with None
+        if get_origin(kind) is Literal:
+            return "{" + ",".join(map(str, get_args(kind))) + "}"
     names = {"int": "N", "float": "X", "str": "TEXT"}
     text = str(field.annotation)
     return next((shown for kind, shown in names.items() if kind in text), "VALUE")

@@ -12,7 +12,7 @@ from omicsai.config import MULTILABEL_ONLY, TrainOptions
 HELP = "train a calibrated classifier that survives wrong labels, and name suspects"
 EXAMPLE = (
     "omicsai train --embeddings proteins.h5 --labels labels.tsv --split split/split.tsv "
-    "--loss proselflc --seed 1 --out model"
+    "--seed 1 --out model"
 )
 
 CHECKPOINTS = ".unfinished"  # in the model folder, until the model is complete
@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.robust import HISTORY, Options, save_classifier, train_classifier
     from omicsai.robust.detection import save_detector
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS, suspected_mislabels
+    from omicsai.robust.pilot import PILOT
     from omicsai.sequences import split_labels
     from omicsai.tables import write_provenance
     from omicsai.tables.provenance import package_versions
@@ -94,6 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
     classifier = replace(trained.classifier, encoder=encoder)
     save_classifier(classifier, arguments.out)
     HISTORY.write(trained.history, arguments.out / "history.tsv")
+    PILOT.write(trained.pilot, arguments.out / "pilot.tsv")
     examples = EXAMPLES.frame(
         {
             "id": split["id"],

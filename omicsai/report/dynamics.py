@@ -141,15 +141,15 @@ def weighting_figure(weighting: pd.DataFrame) -> Drawing:
     )
 
 
-def trust_curves(history: dict[str, pd.DataFrame], losses: dict[str, str]) -> Drawing:
+def trust_curves(history: dict[str, pd.DataFrame], names: dict[str, str]) -> Drawing:
     """Draw how sure the models are of training labels, and what ProSelfLC makes of them.
 
     Parameters
     ----------
     history
         `omicsai.robust.fit.HISTORY` tables of ``"model"`` and ``"control"``.
-    losses
-        Loss of each.
+    names
+        Name of each.
 
     Returns
     -------
@@ -164,11 +164,10 @@ def trust_curves(history: dict[str, pd.DataFrame], losses: dict[str, str]) -> Dr
         for which, table in history.items():
             training = table[table["part"] == "train"].groupby("epoch")
             confidence = training["confidence"].mean()
-            name = LOSSES[losses[which]]
-            panels[0].plot(confidence, color=colours[which], label=name)
-            if losses[which] != "proselflc":
-                continue
+            panels[0].plot(confidence, color=colours[which], label=names[which])
             trust = training["global_trust"].mean()
+            if trust.isna().all():  # another loss than ProSelfLC
+                continue
             panels[1].plot(trust, color=GREY, ls="--", label="global trust in the model")
             overruled = training["corrected_fraction"].mean()
             panels[1].plot(overruled, color=colours[which], label="labels overruled")

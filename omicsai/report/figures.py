@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from omicsai.robust.options import LOSSES
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -241,15 +239,15 @@ def _halo(axes: Axes, x: float, y: float, text: str, colour: str, size: str) -> 
     )  # fmt: skip
 
 
-def learning_curves(history: dict[str, pd.DataFrame], losses: dict[str, str]) -> Drawing:
+def learning_curves(history: dict[str, pd.DataFrame], names: dict[str, str]) -> Drawing:
     """Agreement with the given labels along training, both losses.
 
     Parameters
     ----------
     history
         History tables of ``"model"`` and ``"control"``.
-    losses
-        Loss of each.
+    names
+        Name of each.
     """
     colours = {"model": MODEL, "control": CONTROL}
 
@@ -271,7 +269,7 @@ def learning_curves(history: dict[str, pd.DataFrame], losses: dict[str, str]) ->
                 axes.fill_between(
                     mean.index, low, high, color=colours[which], alpha=0.2, lw=0
                 )
-                ends.append((float(mean.iloc[-1]), LOSSES[losses[which]], colours[which]))
+                ends.append((float(mean.iloc[-1]), names[which], colours[which]))
             _label_ends(axes, ends, int(mean.index[-1]))
             axes.set_title(title)
             axes.set_xlabel("epoch")
@@ -302,7 +300,7 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]], last: int) -> No
         )  # fmt: skip
 
 
-def reliability(calibration: pd.DataFrame, losses: dict[str, str]) -> Drawing:
+def reliability(calibration: pd.DataFrame, names: dict[str, str]) -> Drawing:
     """Confidence against accuracy on unseen sequences, before and after calibration."""
     colours = {"model": MODEL, "control": CONTROL}
 
@@ -329,7 +327,7 @@ def reliability(calibration: pd.DataFrame, losses: dict[str, str]) -> Drawing:
             axes.set_ylim(0, 1.02)
             for y, which in ((0.93, "model"), (0.85, "control")):
                 axes.text(
-                    0.03, y, LOSSES[losses[which]], color=colours[which], weight="bold",
+                    0.03, y, names[which], color=colours[which], weight="bold",
                     fontsize="small", transform=axes.transAxes,
                 )  # fmt: skip
         panels[0].set_ylabel("accuracy")

@@ -138,10 +138,19 @@ def _trna_tables(batch: TrnaBatch) -> list[tuple[Shown, str]]:
     ]
 
 
+def _best_by_method(pilot: pd.DataFrame) -> list[dict[str, Any]]:
+    """Best decay of each head and loss that pilot runs tried, best first."""
+    best = pilot.drop_duplicates(["head", "loss"])
+    return best.assign(loss=best["loss"].map(LOSSES)).to_dict("records")
+
+
 def _context(story: Story) -> dict[str, Any]:
     """Everything the template shows besides the story itself."""
     metrics = story.metrics
     losses = {"model": metrics["loss"], "control": metrics["control"]["loss"]}
+    names = {which: LOSSES[loss] for which, loss in losses.items()}
+    if losses["model"] == losses["control"]:
+        names = {which: f"{name} ({which})" for which, name in names.items()}
     proteins = [batch for batch in story.batches if batch.domains is not None]
     predicted = [batch for batch in story.batches if batch.predictions is not None]
     novel = pd.concat(
@@ -155,7 +164,8 @@ def _context(story: Story) -> dict[str, Any]:
     )
     return {
         "losses": losses,
-        "loss_names": {key: LOSSES[value] for key, value in losses.items()},
+        "loss_names": names,
+        "pilot": _best_by_method(story.pilot),
         "metric_names": METRIC_NAMES,
         "counts": _counts(story),
         "set_aside": {
@@ -183,9 +193,13 @@ def _context(story: Story) -> dict[str, Any]:
             ),
             **domains.domain_figures(story, proteins),
             "map": figures.embedding_map(story.map, story.classifier.classes),
-            "learning": figures.learning_curves(story.history, losses),
-            "trust": trust_curves(story.history, losses),
-            "reliability": figures.reliability(story.calibration, losses),
+            "learning": figures.learning_curves(story.history, names),
+            "trust": (
+                trust_curves(story.history, names)
+                if "proselflc" in losses.values()
+                else None
+            ),
+            "reliability": figures.reliability(story.calibration, names),
             "noise_matrix": noise_matrix(
                 story.detector.anchored.transition, story.classifier.classes
             ),

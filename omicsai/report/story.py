@@ -47,6 +47,7 @@ class Story:
     calibration: pd.DataFrame
     tested: pd.DataFrame
     history: dict[str, pd.DataFrame]
+    pilot: pd.DataFrame
     suspects: pd.DataFrame
     examples: pd.DataFrame
     classifier: Classifier
@@ -92,6 +93,7 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
     from omicsai.robust.detection import load_detector
     from omicsai.robust.evaluation import CALIBRATION, TESTED
     from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
+    from omicsai.robust.pilot import PILOT
     from omicsai.robust.train import HISTORY
     from omicsai.simulate import TRUTH
 
@@ -123,6 +125,7 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
             name: HISTORY.read(results / name / "history.tsv")
             for name in ("model", "control")
         },
+        pilot=PILOT.read(results / "model" / "pilot.tsv"),
         suspects=pd.concat(suspects, ignore_index=True),
         examples=EXAMPLES.read(results / "model" / "examples.tsv"),
         classifier=load_classifier(results / "model"),

@@ -19,13 +19,14 @@ from omicsai.errors import InputError
 from omicsai.robust import noise
 from omicsai.robust.calibration import fit_calibration
 from omicsai.robust.fit import HISTORY, JUDGE, Watched, fit_members
-from omicsai.robust.heads import Parameters, all_logits, new_head, on_vectors
+from omicsai.robust.heads import Head, Parameters, all_logits, new_head, on_vectors
 from omicsai.robust.options import LOSSES, Loss, Options
-from omicsai.robust.outcomes import Outcome
-from omicsai.robust.pilot import best_times, settle
+from omicsai.robust.outcomes import Outcome, joined
+from omicsai.robust.pilot import LOSSES_TRIED, best_times, settle
 from omicsai.robust.train import standardisation
 
 __all__ = [
+    "CHOSEN",
     "METHODS",
     "PILOT",
     "Condition",
@@ -36,7 +37,14 @@ __all__ = [
 ]
 
 # name: what differs from the options of the benchmark
+# a decay of None comes from pilot runs on the wrong labels, as `omicsai train` does it
+CHOSEN = "chosen"
 METHODS: dict[str, dict[str, Any]] = {
+    CHOSEN: {"loss": None, "head": None, "weight_decay": None, "transit": None},
+    **{
+        f"{loss}_tuned": {"loss": loss, "weight_decay": None, "transit": None}
+        for loss in LOSSES_TRIED
+    },
     **{loss: {"loss": loss} for loss in LOSSES},
     "proselflc_2021": {"loss": "proselflc", "temperature": 1.0, "target_gradient": True},
     "proselflc_half": {"loss": "proselflc", "transit": 0.5},
@@ -108,10 +116,10 @@ class Laboratory:
     parts: dict[str, NDArray[np.bool_]]
     options: Options
 
-    def start(self, members: int) -> Parameters:
+    def start(self, head: Head, members: int) -> Parameters:
         """Draw initial parameters."""
         return new_head(
-            self.options.head, members, self.X.shape[1], len(self.classes),
+            head, members, self.X.shape[1], len(self.classes),
             self.options.hidden, self.options.seed,
         )  # fmt: skip
 
@@ -158,8 +166,8 @@ def new_laboratory(
     part, cluster
         (n,) part of the split (train, validation, test; others are left out), and cluster.
     options
-        Settings of all methods. A ``weight_decay`` of None is chosen by the cross-entropy
-        pilot on the labels as they are given, for all methods alike.
+        Settings of all methods. A ``head`` or ``weight_decay`` of None is chosen by the
+        cross-entropy pilot on the labels as they are given, for all methods alike.
 
     Returns
     -------
@@ -193,18 +201,19 @@ def new_laboratory(
         classes, torch.from_numpy((features - mean) / scale), code,
         np.asarray(cluster)[kept], parts, options,
     )  # fmt: skip
-    settled = settle(
+    settled, _ = settle(
         laboratory.start, on_vectors(laboratory.X), laboratory.targets(code),
         parts["train"], parts["validation"], laboratory.cluster,
         replace(options, loss=PILOT),
     )  # fmt: skip
-    return replace(laboratory, options=replace(options, weight_decay=settled.weight_decay))
+    options = replace(options, head=settled.head, weight_decay=settled.weight_decay)
+    return replace(laboratory, options=options)
 
 
 def method_settings(laboratory: Laboratory, method: str) -> dict[str, Any]:
     """Everything that decides what a method does, to tell whether an outcome is its own."""
     settings = {**vars(laboratory.options), **METHODS[method]}
-    if settings["loss"] != "proselflc":
+    if settings["loss"] not in ("proselflc", None):
         settings = {k: v for k, v in settings.items() if k not in TRUST_SETTINGS}
     return settings
 
@@ -237,10 +246,39 @@ def experiment(
     Outcome
     """
     options = replace(laboratory.options, **METHODS[method])
+    laboratory = replace(laboratory, options=options)
+    if options.weight_decay is None:
+        return joined([
+            _train(_settled(laboratory, row, seed), row[None], None, watch)
+            for seed, row in enumerate(given, start=options.seed)
+        ])  # fmt: skip
     transit = None
     if options.loss == "proselflc" and options.transit is None:
         assert pilot is not None
         transit = pilot.tolist()
+    return _train(laboratory, given, transit, watch)
+
+
+def _settled(laboratory: Laboratory, given: NDArray[np.int64], seed: int) -> Laboratory:
+    """Set what the given labels (n,) choose in pilot runs."""
+    laboratory = replace(laboratory, options=replace(laboratory.options, seed=seed))
+    settled, _ = settle(
+        laboratory.start, on_vectors(laboratory.X), laboratory.targets(given),
+        laboratory.parts["train"], laboratory.parts["validation"], laboratory.cluster,
+        laboratory.options,
+    )  # fmt: skip
+    return replace(laboratory, options=settled)
+
+
+def _train(
+    laboratory: Laboratory,
+    given: NDArray[np.int64],
+    transit: list[float] | None,
+    watch: bool,
+) -> Outcome:
+    """Outcome of the laboratory's options on planted labels (seeds, n)."""
+    options = laboratory.options
+    assert options.head is not None
     seeds, train = len(given), laboratory.parts["train"]
     Q = torch.stack([laboratory.targets(row) for row in given])
     truth = laboratory.targets(laboratory.code)
@@ -253,7 +291,7 @@ def experiment(
             watched |= {"wrong": Watched(wrong, Q), "corrected": Watched(wrong, truth)}
     forward = on_vectors(laboratory.X)
     fitted = fit_members(
-        laboratory.start(seeds), forward, Q, [train] * seeds, options,
+        laboratory.start(options.head, seeds), forward, Q, [train] * seeds, options,
         watched=watched, shared_batches=True, transit=transit,
     )  # fmt: skip
     states = (fitted.last, fitted.best)
@@ -266,7 +304,7 @@ def experiment(
     history = HISTORY.frame(fitted.history)
     curves = history[history["part"] != JUDGE].groupby(["epoch", "part"], sort=False)
     means = curves[["accuracy", "confidence"]].mean().reset_index()
-    chosen = options.transit if transit is None else transit
+    used = options.transit if transit is None else transit
     return Outcome(
         logits=logits[:, :, laboratory.parts["test"]],
         temperature=np.array(
@@ -285,7 +323,7 @@ def experiment(
         corrected=((predicted == laboratory.code) & wrong).sum(axis=-1) / count + nothing,
         epoch=np.stack([last, fitted.best_epoch]),
         transit=np.broadcast_to(
-            np.nan if options.loss != "proselflc" else np.array(chosen, float), seeds
+            np.nan if options.loss != "proselflc" else np.array(used, float), seeds
         ),
         pilot=best_times(history, options.epochs),
         dynamics=means.rename(columns={"part": "subset"}).to_dict("records"),

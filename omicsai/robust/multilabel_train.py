@@ -23,6 +23,7 @@ from omicsai.robust.label_matrix import LabelMatrix, label_matrix
 from omicsai.robust.multilabel_metrics import best_thresholds, information_accretion
 from omicsai.robust.multilabel_model import MultiLabelClassifier, fit_label_calibration
 from omicsai.robust.novelty import novelty_calibration
+from omicsai.robust.pilot import PILOT
 from omicsai.robust.train import standardisation
 from omicsai.robust.trust import global_trust
 from omicsai.sequences.hierarchy import Hierarchy
@@ -124,6 +125,8 @@ class TrainedMultiLabel:
         The calibrated ensemble with its thresholds.
     history
         The `MULTILABEL_HISTORY` table.
+    pilot
+        The `omicsai.robust.pilot.PILOT` table; the loss is the mean over labels.
     held_out_logits
         (n, C) float32, as of `omicsai.robust.Trained`.
     labels
@@ -132,6 +135,7 @@ class TrainedMultiLabel:
 
     classifier: MultiLabelClassifier
     history: pd.DataFrame
+    pilot: pd.DataFrame
     held_out_logits: NDArray[np.float32]
     labels: LabelMatrix
 
@@ -211,7 +215,7 @@ def train_multilabel(
     masks = [training] * options.members + [training & (number != f) for f in folds]
     if not all(mask.any() for mask in masks):
         raise InputError("a cross-fitting fold leaves no labelled example to train on")
-    options = _with_pilots(X, Y, K, masks[: options.members], validation, options)
+    options, pilot = _with_pilots(X, Y, K, masks[: options.members], validation, options)
     watched = {"train": training, "validation": validation}
     parameters, history = _fit(X, Y, K, masks, options, watched)
     seeds = {name: value[: options.members] for name, value in parameters.items()}
@@ -252,7 +256,7 @@ def train_multilabel(
     )
     classifier = replace(classifier, threshold=threshold)
     return TrainedMultiLabel(
-        classifier, MULTILABEL_HISTORY.frame(history), held_out, matrix
+        classifier, MULTILABEL_HISTORY.frame(history), pilot, held_out, matrix
     )
 
 
@@ -287,11 +291,11 @@ def _with_pilots(
     masks: list[NDArray],
     validation: NDArray,
     options: MultiLabelOptions,
-) -> MultiLabelOptions:
+) -> tuple[MultiLabelOptions, pd.DataFrame]:
     """Fill in the decay and ProSelfLC's transit from pilot runs with masked BCE."""
     open_transit = options.loss == "proselflc" and options.transit is None
     if options.weight_decay is not None and not open_transit:
-        return options
+        return options, PILOT.frame([])
     losses_by_epoch = {}
     for decay in DECAYS if options.weight_decay is None else [options.weight_decay]:
         pilot = replace(options, loss="bce", weight_decay=decay)
@@ -306,7 +310,19 @@ def _with_pilots(
         transit = float(np.clip(share, EARLIEST_TRANSIT, LATEST_TRANSIT))
         logger.info("transit set to %.3g of the training by the pilot run", transit)
         options = replace(options, transit=transit)
-    return options
+    rows = [
+        {
+            "head": options.head,
+            "loss": "bce",
+            "weight_decay": tried,
+            "transit": None,
+            "validation_accuracy": None,
+            "validation_nll": nll.iloc[-1],
+        }
+        for tried, nll in losses_by_epoch.items()
+    ]
+    rows.sort(key=lambda row: row["validation_nll"])
+    return options, PILOT.frame(rows)
 
 
 def _fit(

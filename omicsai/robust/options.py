@@ -58,10 +58,13 @@ class Options:
     Attributes
     ----------
     loss
-        Name of a loss, see `omicsai.robust.options.LOSSES`.
+        Name of a loss, see `omicsai.robust.options.LOSSES`; ``None`` takes ProSelfLC or
+        cross entropy, whichever ends better in pilot runs: where labels are clean, or the
+        weight decay leaves nothing to memorise, correcting them only costs.
     head, hidden, dropout
         ``"linear"``, ``"mlp"``, or for embeddings of each residue ``"light_attention"``;
-        size (or number of filters) and dropout of the hidden layer. ``"ridge"`` is a
+        ``None`` takes what ends better in pilot runs (or light attention, for residues).
+        Size (or number of filters) and dropout of the hidden layer. ``"ridge"`` is a
         linear head in closed form that corrects labels by itself
         (`omicsai.robust.ridge`): one member, no loss, no epochs.
     members
@@ -80,7 +83,8 @@ class Options:
     unknown
         What training examples without a label do: ``"mask"`` leaves them out,
         ``"pseudo"`` gives them what the model knows, weighted by its trust (ProSelfLC
-        only), ``"random"`` a random class, the published stress test.
+        only, so that it is the loss then), ``"random"`` a random class, the published
+        stress test.
     exp_base, transit, temperature, trust, target_gradient
         ProSelfLC's B, τ, T, l, and whether the target carries a gradient.
         ``transit=None`` sets τ to where the validation loss of a cross-entropy pilot is
@@ -103,8 +107,8 @@ class Options:
         Seed of initial weights and batches.
     """
 
-    loss: Loss = "proselflc"
-    head: Head = "mlp"
+    loss: Loss | None = None
+    head: Head | None = None
     hidden: int = 64
     dropout: float = 0.2
     members: int = 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from omicsai.robust.metrics import METRICS, metric_draws, metric_values, resampl
 from omicsai.tables import Column, Table, atomic_path
 
 __all__ = [
-    "DYNAMICS", "RUNS", "STATES", "SUMMARY", "Outcome", "Run", "load_outcome", "run_rows",
-    "save_outcome", "summary_rows",
+    "DYNAMICS", "RUNS", "STATES", "SUMMARY", "Outcome", "Run", "joined", "load_outcome",
+    "run_rows", "save_outcome", "summary_rows",
 ]  # fmt: skip
 
 STATES = ("last", "best")
@@ -108,6 +108,22 @@ class Outcome:
 
 
 ARRAYS = ("logits", "temperature", "wrong_fit", "corrected", "epoch", "transit", "pilot")
+
+
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Make one outcome of several that differ in their seeds."""
+    arrays = {
+        name: np.concatenate(
+            [getattr(one, name) for one in outcomes],
+            axis=0 if name in ("transit", "pilot") else 1,
+        )
+        for name in ARRAYS
+    }
+    dynamics = pd.DataFrame([row for one in outcomes for row in one.dynamics])
+    means = dynamics
+    if len(dynamics):
+        means = dynamics.groupby(["epoch", "subset"], sort=False).mean().reset_index()
+    return Outcome(**arrays, dynamics=means.to_dict("records"))
 
 
 def save_outcome(outcome: Outcome, path: Path, key: str) -> None:

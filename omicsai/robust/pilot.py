@@ -1,13 +1,15 @@
 """Settings chosen from training and validation data by short runs, before the real one.
 
-Each validation cluster has one vote. Its labels may be wrong too: the loss they give is
-higher for every candidate, but the best candidate stays about the same.
+Each validation cluster has one vote. Its labels may be wrong too. The share of them that a
+candidate predicts is lower then, but the best candidate stays the best as long as the right
+label is the commonest one (Chen et al. 2021, arXiv 2012.04193); the likelihood of wrong
+labels, even after calibration, favours whoever is as unsure as the labels are wrong.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,38 +21,58 @@ from torch import Tensor
 from omicsai.robust.calibration import calibrated_loss, cluster_weights
 from omicsai.robust.checkpoint import Checkpoint
 from omicsai.robust.fit import HISTORY, JUDGE, Fitted, Watched, fit_members
-from omicsai.robust.heads import Forward, Parameters
-from omicsai.robust.options import Options
+from omicsai.robust.heads import Forward, Head, Parameters
+from omicsai.robust.options import Loss, Options
+from omicsai.tables import Column, Table
 
-__all__ = ["DECAYS", "best_times", "settle"]
+__all__ = ["DECAYS", "PILOT", "best_times", "settle"]
 
 logger = logging.getLogger(__name__)
 
+HEADS: tuple[Head, ...] = ("linear", "mlp")
+LOSSES_TRIED: tuple[Loss, ...] = ("cross_entropy", "proselflc")
 DECAYS = (0.3, 1.0, 3.0, 10.0, 30.0)
 SEEDS = 2  # of each candidate
 EARLIEST_TRANSIT, LATEST_TRANSIT = 0.02, 0.5
+PILOT = Table(
+    "pilot",
+    (
+        Column("head", "text", "classifier on the embeddings"),
+        Column("loss", "text", "loss of the trial"),
+        Column("weight_decay", "number", "its weight decay"),
+        Column("transit", "number", "ProSelfLC's transit, empty for others"),
+        Column(
+            "validation_accuracy",
+            "number",
+            "share of validation labels predicted at its end, every cluster with one vote; "
+            "empty if nothing was compared",
+        ),
+        Column("validation_nll", "number", "calibrated validation loss at its end, nats"),
+    ),
+)
 
 
 def settle(
-    start: Callable[[int], Parameters],
+    start: Callable[[Head, int], Parameters],
     forward: Forward,
     given: Tensor,
     training: NDArray[np.bool_],
     validation: NDArray[np.bool_],
     cluster: NDArray,
     options: Options,
+    heads: Sequence[Head] = HEADS,
     checkpoint: Callable[[str], Checkpoint | None] = lambda name: None,
-) -> Options:
-    """Fill in the transit and the weight decay where `options` leave them open.
+) -> tuple[Options, pd.DataFrame]:
+    """Fill in head, loss, decay and transit where `options` leave them open.
 
-    A cross-entropy pilot tells, for each decay, the epoch with the lowest validation loss,
-    which becomes the transit. A trial with the loss itself tells which decay ends with the
-    lowest validation loss after calibration.
+    Cross-entropy pilots tell, for each head and decay, the epoch with the lowest validation
+    loss, which becomes the transit of trials with ProSelfLC. The candidate that ends with
+    the highest validation accuracy is taken; of equal ones that with the lower loss.
 
     Parameters
     ----------
     start
-        Initial parameters of so many members.
+        Initial parameters of a head and so many members.
     forward, given
         As in `omicsai.robust.fit.fit_members`.
     training, validation
@@ -59,54 +81,80 @@ def settle(
         (n,) cluster ids.
     options
         Settings.
+    heads
+        What to try where the head is open.
     checkpoint
         Checkpoint of a run, by its name.
 
     Returns
     -------
     Options
-        With ``weight_decay`` set, and ``transit`` for ProSelfLC.
+        With ``head``, ``loss`` and ``weight_decay`` set, and ``transit`` for ProSelfLC.
+    pandas.DataFrame
+        The `PILOT` table, best candidate first; empty if nothing was open.
     """
-    robust = options.loss == "proselflc"
-    if options.weight_decay is not None and (options.transit is not None or not robust):
-        return options
+    heads = heads if options.head is None else (options.head,)
+    losses = LOSSES_TRIED if options.loss is None else (options.loss,)
+    decays = DECAYS if options.weight_decay is None else (options.weight_decay,)
+    one = len(heads) * len(losses) * len(decays) == 1
+    if one and (losses != ("proselflc",) or options.transit is not None):
+        settled = replace(options, head=heads[0], loss=losses[0], weight_decay=decays[0])
+        return settled, PILOT.frame([])
     weights = np.zeros(len(training))
     weights[validation] = cluster_weights(cluster[validation])
-    fixed = options.weight_decay is not None
-    decays = [options.weight_decay] if fixed else list(DECAYS)
-    repeats = options.members if fixed else min(SEEDS, options.members)
-    decay = np.repeat(np.array(decays, dtype=np.float64), repeats)
-    parameters = start(repeats)
-    candidates = {
-        name: value.repeat(len(decays), *[1] * (value.dim() - 1))
-        for name, value in parameters.items()
-    }
+    decay_of = np.repeat(np.array(decays, dtype=np.float64), SEEDS)
 
-    def run(name: str, loss: Options, transit: list | None) -> Fitted:
+    def run(head: Head, loss: Loss, transits: Sequence[float | None] = ()) -> Fitted:
+        parameters = {
+            name: value.repeat(len(decays), *[1] * (value.dim() - 1))
+            for name, value in start(head, SEEDS).items()
+        }
+        each = [time for time in transits if time is not None for _ in range(SEEDS)]
         return fit_members(
-            candidates, forward, given, [training] * len(decay), loss,
-            watched={JUDGE: Watched(weights, given)}, transit=transit,
-            weight_decay=decay, checkpoint=checkpoint(name),
+            parameters, forward, given, [training] * len(decay_of),
+            replace(options, head=head, loss=loss),
+            watched={JUDGE: Watched(weights, given)}, shared_batches=True,
+            transit=each or None, weight_decay=decay_of,
+            checkpoint=checkpoint(f"pilot.{head}.{loss}"),
         )  # fmt: skip
 
-    fitted = run("pilot", replace(options, loss="cross_entropy"), None)
-    transits: list[float | None] = [options.transit] * len(decays)
-    if options.transit is None:
-        times = best_times(HISTORY.frame(fitted.history), options.epochs, repeats)
-        transits = times.tolist()
-    if options.loss != "cross_entropy" and not fixed:
-        each = [time for time in transits for _ in range(repeats)]
-        fitted = run("trial", options, each if robust else None)
-    chosen = 0 if fixed else _best_end(fitted, forward, given, validation, cluster, repeats)
-    settled = replace(options, weight_decay=decays[chosen])
-    if robust:
-        settled = replace(settled, transit=transits[chosen])
+    timed = "proselflc" in losses and options.transit is None
+    rows: list[dict] = []
+    for head in heads:
+        fitted = {}
+        times: list[float | None] = [options.transit] * len(decays)
+        if timed or "cross_entropy" in losses:
+            fitted["cross_entropy"] = run(head, "cross_entropy")
+        if timed:
+            history = HISTORY.frame(fitted["cross_entropy"].history)
+            times = best_times(history, options.epochs, SEEDS).tolist()
+        for loss in losses:
+            transits = times if loss == "proselflc" else [None] * len(decays)
+            ends: list[tuple[float | None, float | None]] = [(None, None)]
+            if not one:
+                trial = fitted.get(loss) or run(head, loss, transits)
+                ends = _ends(trial, forward, given, validation, cluster)
+            rows += [
+                {
+                    "head": head,
+                    "loss": loss,
+                    "weight_decay": decay,
+                    "transit": transit,
+                    "validation_accuracy": accuracy,
+                    "validation_nll": nll,
+                }
+                for decay, transit, (accuracy, nll) in zip(
+                    decays, transits, ends, strict=True
+                )
+            ]
+    rows.sort(key=lambda row: (-(row["validation_accuracy"] or 0), row["validation_nll"]))
+    best = {name: rows[0][name] for name in ("head", "loss", "weight_decay", "transit")}
+    when = f", transit at {best['transit']:.3g}" if best["transit"] is not None else ""
     logger.info(
-        "set by pilot runs on validation: weight decay %.3g%s",
-        settled.weight_decay,
-        f", transit at {settled.transit:.3g} of the training" if robust else "",
-    )
-    return settled
+        "set by pilot runs on validation: head %s, loss %s, weight decay %.3g%s",
+        best["head"], best["loss"], best["weight_decay"], when,
+    )  # fmt: skip
+    return replace(options, **best), PILOT.frame(rows)
 
 
 def best_times(history: pd.DataFrame, epochs: int, repeats: int = 1) -> NDArray[np.float64]:
@@ -133,18 +181,20 @@ def best_times(history: pd.DataFrame, epochs: int, repeats: int = 1) -> NDArray[
     return np.clip(best / epochs, EARLIEST_TRANSIT, LATEST_TRANSIT)
 
 
-def _best_end(
+def _ends(
     fitted: Fitted,
     forward: Forward,
     given: Tensor,
     validation: NDArray[np.bool_],
     cluster: NDArray,
-    repeats: int,
-) -> int:
-    """Candidate whose last state has the lowest calibrated validation loss."""
+) -> list[tuple[float | None, float | None]]:
+    """Measure accuracy and calibrated loss of each candidate, means of its seeds."""
     rows = torch.from_numpy(np.flatnonzero(validation))
     labels = given[rows].argmax(dim=-1).numpy()
+    cluster = cluster[validation]
     with torch.inference_mode():
         logits = forward(fitted.last, rows, 0.0).numpy()
-    losses = [calibrated_loss(one, labels, cluster[validation]) for one in logits]
-    return int(np.reshape(losses, (-1, repeats)).mean(axis=1).argmin())
+    right = (logits.argmax(axis=-1) == labels) @ cluster_weights(cluster) / len(labels)
+    losses = [calibrated_loss(one, labels, cluster) for one in logits]
+    ends = np.reshape([right, losses], (2, -1, SEEDS)).mean(axis=-1)
+    return list(zip(*ends.tolist(), strict=True))

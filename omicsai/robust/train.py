@@ -19,11 +19,11 @@ from omicsai.robust.checkpoint import Checkpoint, fingerprint
 from omicsai.robust.conformal import label_scores
 from omicsai.robust.detection import Detector, Judgement, fit_detector
 from omicsai.robust.fit import HISTORY, Fitted, Watched, fit_members
-from omicsai.robust.heads import Parameters, all_logits, new_head, on_vectors
+from omicsai.robust.heads import Head, Parameters, all_logits, new_head, on_vectors
 from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import Mislabels, Options, Scaling
-from omicsai.robust.pilot import settle
+from omicsai.robust.pilot import HEADS, PILOT, settle
 from omicsai.robust.ridge import Ridge, adapt, balanced_weights, fit_ridge
 from omicsai.sequences import split_labels
 
@@ -40,6 +40,8 @@ class Trained:
         The calibrated ensemble.
     history
         The `HISTORY` table.
+    pilot
+        The `omicsai.robust.pilot.PILOT` table: what was tried for settings left open.
     held_out_logits
         (n, C) float32 logits of each example from members that did not see its cluster:
         the fold's member for training examples, the ensemble for validation; NaN for
@@ -52,6 +54,7 @@ class Trained:
 
     classifier: Classifier
     history: pd.DataFrame
+    pilot: pd.DataFrame
     held_out_logits: NDArray[np.float32]
     detector: Detector
     ridge: Ridge | None = None
@@ -114,8 +117,11 @@ def train_classifier(
     options = options or Options()
     if options.head == "ridge":
         options = replace(options, members=1)
+    elif options.unknown == "pseudo" and options.loss is None:
+        options = replace(options, loss="proselflc")
     ragged = is_ragged(features)
-    if ragged != (options.head == "light_attention"):
+    attention: tuple[Head | None, ...] = ("light_attention",)
+    if options.head not in ((None, *attention) if ragged else (None, "ridge", *HEADS)):
         raise InputError(
             "the head 'light_attention' is for embeddings of each residue, the others are "
             "for one vector per sequence"
@@ -152,11 +158,11 @@ def train_classifier(
     Q = torch.zeros(len(code), len(classes))
     Q[code >= 0] = torch.eye(len(classes))[code[code >= 0]]
 
-    def start(members: int) -> Parameters:
+    def start(head: Head, members: int) -> Parameters:
         sizes = (X.shape[1], len(classes), options.hidden, options.seed)
         if ragged:
             return new_light_attention(members, *sizes)
-        return new_head(options.head, members, *sizes)
+        return new_head(head, members, *sizes)
 
     def checkpoint(name: str) -> Checkpoint | None:
         if checkpoints is None:
@@ -168,21 +174,24 @@ def train_classifier(
         arrays = (X, *(features if ragged else ()), Q, learning, validation, fold_of)
         key = fingerprint(vars(options), *arrays)
     ridges: list[Ridge] = []  # of the first mask of each call of fit
-    settled = options
+    settled, pilot = options, PILOT.frame([])
     if options.head != "ridge":
-        settled = settle(
-            start, forward, Q, learning, validation, cluster, options, checkpoint
-        )
+        settled, pilot = settle(
+            start, forward, Q, learning, validation, cluster, options,
+            ["light_attention"] if ragged else HEADS, checkpoint,
+        )  # fmt: skip
+    head = settled.head
+    assert head is not None
 
     def fit(name: str, given: Tensor, masks: list[NDArray], measured: int) -> Fitted:
-        if options.head == "ridge":
+        if head == "ridge":
             regressions = [_regress(X, given, mask, cluster) for mask in masks]
             ridges.append(regressions[0])
             heads = [one.parameters() for one in regressions]
             stacked = {key: torch.cat([one[key] for one in heads]) for key in heads[0]}
             return Fitted(stacked, stacked, np.zeros(len(masks), np.int64), [])
         return fit_members(
-            start(len(masks)), forward, given, masks, settled,
+            start(head, len(masks)), forward, given, masks, settled,
             watched={"train": Watched(training, Q), "validation": Watched(validation, Q)},
             measured=measured,
             checkpoint=checkpoint(name),
@@ -249,6 +258,7 @@ def train_classifier(
     return Trained(
         classifier,
         HISTORY.frame(history),
+        pilot,
         held_out,
         detector,
         ridges[-1] if ridges else None,

@@ -38,8 +38,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     options = Options(
-        loss=arguments.loss, members=2, epochs=20, batch_size=256, weight_decay=3.0
-    )
+        loss=arguments.loss, head="mlp", members=2, epochs=20, batch_size=256,
+        weight_decay=3.0,
+    )  # fmt: skip
     rows = []
     for name in arguments.sets:
         data = SETS[name]()

@@ -160,7 +160,9 @@ def main() -> None:
             for keep in ("last", "best"):
                 if unknown == "pseudo" and loss != "proselflc":
                     continue
-                options = Options(loss=loss, unknown=unknown, keep=keep, members=SEEDS)
+                options = Options(
+                    loss=loss, head="mlp", unknown=unknown, keep=keep, members=SEEDS
+                )
                 name = {"unknown": unknown, "loss": loss, "state": keep}
                 rows += measure(name, train, test, options)
     pd.DataFrame(rows).to_csv(arguments.out / "unknown.tsv", sep="\t", index=False)
@@ -183,7 +185,7 @@ def main() -> None:
         for loss in ("cross_entropy", "proselflc"):
             rows += measure(
                 {"added": name, "loss": loss}, pd.concat([train, more]), test.iloc[rest],
-                Options(loss=loss, members=SEEDS),
+                Options(loss=loss, head="mlp", members=SEEDS),
             )  # fmt: skip
     pd.DataFrame(rows).to_csv(arguments.out / "leakage.tsv", sep="\t", index=False)
 

@@ -92,8 +92,8 @@ def measure(
     trained = train_classifier(
         X[inside], [labels[i] for i in inside], part[inside], cluster[inside], None,
         Options(
-            loss="cross_entropy", members=2, epochs=20, batch_size=256, weight_decay=3.0,
-            seed=seed,
+            loss="cross_entropy", head="mlp", members=2, epochs=20, batch_size=256,
+            weight_decay=3.0, seed=seed,
         ),
     )  # fmt: skip
     model = trained.classifier

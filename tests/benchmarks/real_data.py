@@ -1,7 +1,15 @@
-"""Labelled proteins of the shared data, for benchmarks: labels, clusters, folds."""
+"""Labelled proteins of the shared data, for benchmarks: labels, clusters, folds.
+
+    python -m tests.benchmarks.real_data WORK --sets signalp deeploc enzymes
+
+writes of each set the proteins (``.fasta``), their labels (``.tsv``) and a split into 60 %
+for training, 20 % for validation and 20 % for testing (``.split.tsv``), clusters whole, for
+`omicsai embed` and `omicsai benchmark noise`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from omicsai.homology import cluster_sequences
+from omicsai.sequences import Sequence, write_fasta
 
 SHARED = Path(os.environ.get("OMICSAI_SHARED", "../shared")) / "data"
 FOLDS = 5
@@ -18,12 +27,13 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Labelled:
-    """n proteins with one label each."""
+    """n proteins with one label each; `partition`: published homology folds, from 0."""
 
     name: str
     residues: list[str]
     labels: NDArray[np.object_]
     group: NDArray[np.object_]
+    partition: NDArray[np.int64] | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -44,6 +54,7 @@ def signalp() -> Labelled:
         lines[1::3],
         np.array([head[2] for head in heads], dtype=object),
         np.array([head[1] for head in heads], dtype=object),
+        np.array([int(head[3]) for head in heads]),
     )
 
 
@@ -113,3 +124,34 @@ def homology_folds(cluster: NDArray, seed: int, folds: int = FOLDS) -> NDArray[n
 def plain_folds(n: int, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
     """Fold (n,) of each protein, homologues or not."""
     return np.random.default_rng(seed).permutation(n) % folds
+
+
+def write(data: Labelled, folder: Path, threads: int) -> None:
+    """Write proteins, labels and split of a set."""
+    cluster = clusters(data, folder, threads)
+    fold = data.partition
+    if fold is None:
+        fold = homology_folds(cluster, seed=1)
+    part = np.select([fold == 3, fold == 4], ["validation", "test"], "train")
+    ids = [f"{data.name}{i}" for i in range(len(fold))]
+    write_fasta(map(Sequence, ids, data.residues), folder / f"{data.name}.fasta")
+    table = pd.DataFrame({"id": ids, "label": data.labels, "part": part})
+    table["cluster"] = cluster
+    for columns, name in ((["label"], "tsv"), (["part", "cluster"], "split.tsv")):
+        path = folder / f"{data.name}.{name}"
+        table[["id", *columns]].to_csv(path, sep="\t", index=False)
+
+
+def main() -> None:
+    """Write sets as files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path, help="folder to write to")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    for name in arguments.sets:
+        write(SETS[name](), arguments.work, arguments.threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -90,12 +90,8 @@ def get_shards(pattern):
 def get_train_options(wildcards):
     """Options of the model, or of its control, which differs by the loss alone."""
     options = get_options("train")
-    if wildcards.model == "control":
-        options[options.index(f"--loss={settings.train.loss}")] = (
-            f"--loss={settings.control}"
-        )
-        loss = f"--multilabel-loss={settings.train.multilabel_loss}"
-        options[options.index(loss)] = "--multilabel-loss=bce"
+    if wildcards.model == "control":  # of an option given twice, the last one counts
+        options += [f"--loss={settings.control}", "--multilabel-loss=bce"]
     return options
 
 

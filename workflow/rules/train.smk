@@ -4,6 +4,9 @@ Inputs: embeddings.h5 and records.tsv of the training batches, split.tsv. Output
 and, with the control loss, control/.
 """
 
+# what is known of the labels: of one a sequence, or of several
+JUDGES = {"single": "detector.json", "multi": "multilabel.json"}
+
 
 rule train_model:
     input:
@@ -15,7 +18,8 @@ rule train_model:
         description="<results>/{model}/model.json",
         examples="<results>/{model}/examples.tsv",
         history="<results>/{model}/history.tsv",
-        detector="<results>/{model}/detector.json",
+        pilot="<results>/{model}/pilot.tsv",
+        judge=f"<results>/{{model}}/{JUDGES[settings.train.task]}",
         suspects=report(
             "<results>/{model}/suspected_mislabels.tsv",
             caption="../report/suspects.rst",
