@@ -250,7 +250,8 @@ class TrainOptions(Section):
         "better in pilot runs",
     )
     head: Literal["linear", "mlp"] | None = Field(
-        None, description="classifier on the embeddings; empty: from pilot runs"
+        None,
+        description="classifier on the embeddings; empty: from pilot runs (multi: mlp)",
     )
     hidden: Positive = Field(64, description="hidden units of the mlp head")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of the mlp head")
@@ -405,10 +406,18 @@ class NumberOptions(Section):
         "enumeration",
         description="cmalign: second opinion of Infernal on records that are not ok",
     )
+
+
+class CovarianceOptions(Section):
+    """Covariance model of tRNAs, for a second opinion on their numbering."""
+
     alignment: str | None = Field(
         None,
         description="seed of the covariance model, Stockholm (Rfam RF00005), a file or an "
-        "http(s) address; cmalign only",
+        "http(s) address",
+    )
+    checksum: str | None = Field(
+        None, description="of what is fetched, ALGORITHM:DIGITS (md5, sha256, sha512)"
     )
 
 
@@ -529,6 +538,7 @@ class Config(Section):
     evaluate: EvaluateOptions = EvaluateOptions()
     predict: PredictOptions = PredictOptions()
     number: NumberOptions = NumberOptions()
+    covariance: CovarianceOptions = CovarianceOptions()
     identity: IdentityOptions = IdentityOptions()
     distance: DistanceOptions = DistanceOptions()
     cognates: CognatesOptions = CognatesOptions()

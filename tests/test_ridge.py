@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from omicsai.errors import InputError
 from omicsai.robust import Options, load_classifier, save_classifier, train_classifier
 from omicsai.robust.ridge import PENALTY, adapt, balanced_weights, fit_ridge
 
@@ -82,7 +83,7 @@ def test_a_shifted_batch_is_read_better_after_adapting_to_it():
     assert (with_batch == truth).mean() > alone
 
 
-def test_weights_give_groups_and_classes_the_same_say():
+def test_weights_give_every_class_the_same_say():
     group = np.array(["a"] * 8 + ["b"] * 2)
     code = np.array([0, 0, 0, 0, 0, 0, 1, 1, 0, 1])
     weight = balanced_weights(code, group)
@@ -112,3 +113,12 @@ def test_the_ridge_head_trains_cross_fits_saves_and_needs_no_seed(tmp_path):
     assert (load_classifier(tmp_path).logits(X) == logits).all()
     adapted = trained.for_batch(X[:100]).logits(X[:100])
     assert (adapted.argmax(axis=1) == code[:100]).mean() > 0.95
+
+
+@pytest.mark.parametrize("wrong", [{"unknown": "pseudo"}, {"imbalance": "logits"}])
+def test_the_ridge_head_refuses_what_it_does_by_itself(wrong):
+    X, code = clouds(60, 4)
+    part = np.where(np.arange(60) % 5 == 0, "validation", "train")
+    options = Options(head="ridge", **wrong)
+    with pytest.raises(InputError, match="'ridge' corrects labels"):
+        train_classifier(X, list(map(str, code)), part, np.arange(60), options=options)

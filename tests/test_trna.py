@@ -721,7 +721,10 @@ def test_ecoli_identity_elements_are_supported_by_its_genes(real):
 
 def test_covariance_needs_infernal(tmp_path, run_omicsai, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert run_omicsai("covariance", "seed.sto", "--out", tmp_path / "trna.cm") == 1
+    assert (
+        run_omicsai("covariance", "--alignment", "seed.sto", "--out", tmp_path / "trna.cm")
+        == 1
+    )
     assert "cmbuild is not on PATH" in capsys.readouterr().err
 
 
@@ -730,7 +733,7 @@ def test_covariance_needs_infernal(tmp_path, run_omicsai, monkeypatch, capsys):
 def test_cmalign_gives_a_second_opinion(shared, tmp_path, run_omicsai):
     seed = shared / "data" / "trna" / "rfam_RF00005_seed.sto"
     model = tmp_path / "trna.cm"
-    assert run_omicsai("covariance", seed.as_uri(), "--out", model) == 0
+    assert run_omicsai("covariance", "--alignment", seed.as_uri(), "--out", model) == 0
     numbered = number_sequences([YEAST_PHE[:20] + "ACGACGACG" + YEAST_PHE[30:]])
     again = second_opinion(numbered, model)
     assert again.records["status"].isin(["low", "failed", "unsupported"]).all()

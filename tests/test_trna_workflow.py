@@ -65,8 +65,11 @@ def test_the_covariance_model_is_made_by_a_rule_where_it_is_asked_for(tmp_path):
     seed = tmp_path / "seed.sto"
     seed.write_text("# STOCKHOLM 1.0\n//\n")
     folder = new_project(
-        tmp_path / "run", BATCHES, number={"backend": "cmalign", "alignment": str(seed)}
+        tmp_path / "run",
+        BATCHES,
+        number={"backend": "cmalign"},
+        covariance={"alignment": str(seed)},
     )
     planned = snakemake(folder, "-n", "-p", "--", "number")
-    assert f"omicsai covariance {seed}" in planned
+    assert f"omicsai covariance --alignment={seed}" in planned
     assert "--model results/covariance/trna.cm" in planned

@@ -253,6 +253,7 @@ def test_model_and_control_of_one_loss_are_told_apart(copied):
     snakemake(copied)
     page = (copied / "results" / "report.html").read_text()
     assert "cross entropy (model) beside cross entropy (control)" in page
+    assert "they are the same model" in page
     assert "how far ProSelfLC trusts itself" not in page
     assert "chose the model" not in page  # head and loss were given
 

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     if options.backend == "cmalign" and arguments.model is None:
         raise ConfigError(
             "--backend cmalign needs --model: make it with 'omicsai covariance' (the "
-            "workflow makes it from number.alignment)"
+            "workflow makes it from covariance.alignment)"
         )
     trnas = read_trnas(arguments.trnas, arguments.genome)
     labels = read_labels(arguments.labels) if arguments.labels else {}

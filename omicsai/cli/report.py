@@ -68,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
             title=options.title,
         )
         write_text(arguments.out, page)
+        logger.info("%s: %.1f MB", arguments.out, len(page.encode()) / 1e6)
         return
     story = read_story(arguments.results, arguments.batches, arguments.truth)
     story = replace(

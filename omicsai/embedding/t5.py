@@ -311,7 +311,8 @@ class T5Encoder(nn.Module):
     def _attention(self, lengths: Sequence[int]) -> Attention:
         """Attention within sequences of these lengths, by the way that suits the device."""
         shape, training = self.shape, torch.is_grad_enabled()
-        if self.bias.weight.is_cuda and HAS_TRITON and not training:
+        tiled = shape.d_kv >= 16 and shape.d_kv.bit_count() == 1  # what Triton multiplies
+        if self.bias.weight.is_cuda and HAS_TRITON and tiled and not training:
             from omicsai.embedding.varlen import varlen_attention
 
             far = shape.relative_attention_max_distance

@@ -140,13 +140,13 @@ def close_gaps(
     pairs
         What is known so far.
     part
-        (n,) parts, folds included, that must not share a pair.
+        (n,) parts that must not share a pair, and cells of train.
     definition
         What is alike.
     repair
         New parts from all pairs and the old parts.
     parts
-        From this number on parts are folds, which are searched in one direction.
+        From this number on they are cells (folds) of train, here one part.
     before
         (n,) parts that were already searched against each other, if any were.
     sensitivity

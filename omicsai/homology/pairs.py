@@ -396,7 +396,7 @@ def _align_again(
     lengths: NDArray,
     threads: int,
 ) -> Pairs:
-    """Align pairs in the ways a first alignment did not: corrected, and exchanged."""
+    """Align pairs in all four ways: corrected or not, either one the query."""
     if not len(unsure):
         return Pairs.empty()
     a, b = np.unique(np.stack([unsure.first, unsure.second]), axis=1)

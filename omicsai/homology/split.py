@@ -266,7 +266,7 @@ def split_sequences(
             method, residues, strata, shares, definition, values, clans, seed, threads
         )
         cell = plan.cells(part, cluster, None)
-    # a pair within train counts between folds; without a guarantee parts are only audited
+    # folds of train are one part here; without a guarantee parts are only audited
     missed = 0
     if not complete:
         pairs, cell, missed = close_gaps(

@@ -165,6 +165,7 @@ def _context(story: Story) -> dict[str, Any]:
     return {
         "losses": losses,
         "loss_names": names,
+        "one_loss": losses["model"] == losses["control"],
         "pilot": _best_by_method(story.pilot),
         "metric_names": METRIC_NAMES,
         "counts": _counts(story),

@@ -57,7 +57,7 @@ def new_head(
     drawn = []
     for member in range(members):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + member)
-        inner = dimension if head == "linear" else hidden
+        inner = hidden if head == "mlp" else dimension
         one: Parameters = {}
         if head == "mlp":
             one["hidden_weight"] = torch.randn(

@@ -47,7 +47,11 @@ PILOT = Table(
             "share of validation labels predicted at its end, every cluster with one vote; "
             "empty if nothing was compared",
         ),
-        Column("validation_nll", "number", "calibrated validation loss at its end, nats"),
+        Column(
+            "validation_nll",
+            "number",
+            "calibrated validation loss at its end, nats (task multi: mean binary loss)",
+        ),
     ),
 )
 

@@ -78,7 +78,7 @@ class Ridge:
 
 
 def balanced_weights(code: NDArray, group: NDArray) -> NDArray[np.float64]:
-    """Weights that give every group, and within them every class, the same say.
+    """Weights that give every class the same say, and large groups no more than small.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def balanced_weights(code: NDArray, group: NDArray) -> NDArray[np.float64]:
     Returns
     -------
     (n,) float64
-        With mean one.
+        With mean one; within a class, in proportion to one over the size of the group.
     """
     weight = np.ones(len(code))
     for of in (group, code):

@@ -116,7 +116,12 @@ def train_classifier(
     """
     options = options or Options()
     if options.head == "ridge":
-        options = replace(options, members=1)
+        if options.unknown == "pseudo" or options.imbalance != "none":
+            raise InputError(
+                "the head 'ridge' corrects labels and balances classes by itself: use "
+                "unknown: mask or random, and imbalance: none"
+            )
+        options = replace(options, members=1, loss=None, weight_decay=None)
     elif options.unknown == "pseudo" and options.loss is None:
         options = replace(options, loss="proselflc")
     ragged = is_ragged(features)

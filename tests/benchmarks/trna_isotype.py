@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import t as student
 
 from omicsai.robust import Options, train_classifier
 from omicsai.trna import (
@@ -192,7 +193,7 @@ def main() -> None:
                 hits = np.array([run[name] for run in runs])
                 values = hits.mean(axis=1)
                 spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
-                half = 2.776 * spread / np.sqrt(len(values))
+                half = student.ppf(0.975, len(values) - 1) * spread / np.sqrt(len(values))
                 print(
                     f"{clade} n={n} noise={told.noise} anticodon {told.anticodon}, {loss}, "
                     f"{name}: {values.mean():.3f} +- {half:.3f} (seeds) "

@@ -88,10 +88,15 @@ def get_shards(pattern):
 
 
 def get_train_options(wildcards):
-    """Options of the model, or of its control, which differs by the loss alone."""
+    """Options of the model, or of its control, whose loss is another one.
+
+    What the configuration leaves open is chosen for each.
+    """
     options = get_options("train")
     if wildcards.model == "control":  # of an option given twice, the last one counts
         options += [f"--loss={settings.control}", "--multilabel-loss=bce"]
+        if settings.train.unknown == "pseudo" and settings.control != "proselflc":
+            options += ["--unknown=mask"]  # only ProSelfLC finds labels out
     return options
 
 

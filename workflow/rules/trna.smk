@@ -5,10 +5,10 @@ identity/, distance/, cognates/ and isotype/; pairing/ if synthetases are config
 """
 
 TRNA = "<results>/batches/{batch}"
-SEED = settings.number.alignment or ""
+SEED = settings.covariance.alignment or ""
 if settings.number.backend == "cmalign" and not SEED:
     raise ValueError(
-        "number.backend: cmalign needs number.alignment, the seed of RF00005"
+        "number.backend: cmalign needs covariance.alignment, the seed of RF00005"
     )
 
 
@@ -17,6 +17,7 @@ rule covariance:
         [] if "://" in SEED or not SEED else SEED,
     output:
         model="<results>/covariance/trna.cm",
+        provenance="<results>/covariance/covariance.provenance.json",
     log:
         "<logs>/covariance.log",
     benchmark:
@@ -28,10 +29,10 @@ rule covariance:
         mem_mb=2000,
         runtime=60,
     params:
-        seed=SEED,
+        options=get_options("covariance"),
         code=code_digest("covariance"),
     shell:
-        "omicsai covariance {params.seed:q} --out {output.model:q} 2> {log:q}"
+        "omicsai covariance {params.options:q} --out {output.model:q} 2> {log:q}"
 
 
 rule number_batch:
