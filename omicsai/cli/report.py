@@ -44,6 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read everything, draw, write."""
+    from omicsai.tables import write_text
+
+    page = _page(arguments, section_of(arguments, ReportOptions))
+    write_text(arguments.out, page)
+    logger.info("%s: %.1f MB", arguments.out, len(page.encode()) / 1e6)
+
+
+def _page(arguments: argparse.Namespace, options: ReportOptions) -> str:
+    """Draw the page that suits the run: several labels, tRNAs alone, or proteins."""
     from dataclasses import replace
 
     from omicsai.report import read_story, render_page
@@ -52,33 +61,24 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.report.story import read_provenance, read_times
     from omicsai.report.trna import read_trna_batches
     from omicsai.robust.multilabel_model import is_multilabel
-    from omicsai.tables import write_text
 
-    options = section_of(arguments, ReportOptions)
     if is_multilabel(arguments.results / "model"):
-        page = multilabel_page(arguments.results, arguments.batches, title=options.title)
-        write_text(arguments.out, page)
-        return
+        return multilabel_page(arguments.results, arguments.batches, title=options.title)
     trna = read_trna_batches(arguments.results, arguments.batches, arguments.trna_truth)
     if trna and len(trna) == len(arguments.batches):  # no proteins
-        page = render_trna_page(
+        return render_trna_page(
             trna,
             read_provenance(arguments.results, arguments.batches),
             read_times(arguments.results / "benchmarks", arguments.batches),
             title=options.title,
         )
-        write_text(arguments.out, page)
-        logger.info("%s: %.1f MB", arguments.out, len(page.encode()) / 1e6)
-        return
     story = read_story(arguments.results, arguments.batches, arguments.truth)
     story = replace(
         story,
         map=_map(story, arguments.results, arguments.seed),
         domain_map=_domain_map(story, arguments.seed),
     )
-    page = render_page(story, title=options.title, trna=trna)
-    write_text(arguments.out, page)
-    logger.info("%s: %.1f MB", arguments.out, len(page.encode()) / 1e6)
+    return render_page(story, title=options.title, trna=trna)
 
 
 def _kinds(story: Story, batch: Batch) -> dict[str, tuple[str, str]]:

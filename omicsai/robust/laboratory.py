@@ -201,11 +201,8 @@ def new_laboratory(
         classes, torch.from_numpy((features - mean) / scale), code,
         np.asarray(cluster)[kept], parts, options,
     )  # fmt: skip
-    settled, _ = settle(
-        laboratory.start, on_vectors(laboratory.X), laboratory.targets(code),
-        parts["train"], parts["validation"], laboratory.cluster,
-        replace(options, loss=PILOT),
-    )  # fmt: skip
+    pilot = replace(laboratory, options=replace(options, loss=PILOT))
+    settled = _settled(pilot, code, options.seed).options
     options = replace(options, head=settled.head, weight_decay=settled.weight_decay)
     return replace(laboratory, options=options)
 
