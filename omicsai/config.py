@@ -158,7 +158,7 @@ class SplitOptions(Section):
         True, description="compare with a random split and one of whole clusters"
     )
     exhaustive_up_to: Positive = Field(
-        30_000,
+        100_000,
         description="up to so many sequences every pair between parts is examined",
     )
     sensitivity: float = Field(
@@ -168,7 +168,9 @@ class SplitOptions(Section):
         description="MMseqs2 sensitivity of the search between parts of larger sets",
     )
     audit_queries: Positive = Field(
-        3000, description="random sequences of larger sets that are audited exhaustively"
+        3000,
+        description="random sequences that are audited by MMseqs2 too, where they are a "
+        "tenth of all or less",
     )
     phmmer_queries: int = Field(
         0, ge=0, description="test sequences searched by phmmer against train; 0 for none"

@@ -21,7 +21,7 @@ from omicsai.homology import (
     mmseqs_version,
     search_pairs,
 )
-from omicsai.homology import pairs as pairs_module
+from omicsai.homology import search as search_module
 from omicsai.homology.align import align_all
 from omicsai.homology.strata import label_strata
 from omicsai.sequences.alphabet import AMINO_ACIDS
@@ -139,7 +139,7 @@ def test_roles_and_pieces_of_a_search_do_not_matter(borderline, monkeypatch):
     everything = np.arange(len(borderline))
     whole = as_set(find_pairs(borderline, Definition()))
     assert 6 < len(whole) < 6 * 10
-    monkeypatch.setattr(pairs_module, "LEAST_CELLS_AT_A_TIME", 1)
+    monkeypatch.setattr(search_module, "LEAST_CELLS_AT_A_TIME", 1)
     assert as_set(find_pairs(borderline, Definition())) == whole
     odd = everything % 2 == 1
     between = {(a, b) for a, b in whole if odd[a] != odd[b]}
@@ -156,11 +156,11 @@ def test_pairs_near_the_threshold_are_aligned_in_all_ways(borderline, monkeypatc
     more = find_pairs(borderline, Definition(), reported_from=0.05)
     assert as_set(more.select(Definition().holds(more))) == found
     assert len(as_set(more)) > len(found)
-    monkeypatch.setattr(pairs_module, "UNSURE_EVALUE", 1e6)
-    monkeypatch.setattr(pairs_module, "UNSURE_IDENTITY", 1)
-    monkeypatch.setattr(pairs_module, "UNSURE_COVERAGE", 1)
+    monkeypatch.setattr(search_module, "UNSURE_EVALUE", 1e6)
+    monkeypatch.setattr(search_module, "UNSURE_IDENTITY", 1)
+    monkeypatch.setattr(search_module, "UNSURE_COVERAGE", 1)
     assert as_set(find_pairs(borderline, Definition())) == found
-    monkeypatch.setattr(pairs_module, "_align_again", lambda *a: Pairs.empty())
+    monkeypatch.setattr(search_module, "_align_again", lambda *a, **k: Pairs.empty())
     assert as_set(find_pairs(borderline, Definition())) < found
 
 

@@ -21,6 +21,7 @@ from omicsai.homology import (
     vertex_cover,
 )
 from omicsai.homology import build as build_module
+from omicsai.homology import search as search_module
 from omicsai.homology import split as split_module
 from omicsai.homology.audit import Checked, audit_split, search_sample
 from omicsai.homology.graph import adjacency, capped_linkage, components, star_clusters
@@ -360,6 +361,42 @@ def test_larger_sets_are_searched_between_parts_until_nothing_is_found(
     sample = search_sample([p.residues for p in proteins], parts, Definition(), sample=20)
     assert len(sample.queries) == 20
     assert not Definition().holds(sample.pairs).any()
+
+
+def test_a_killed_split_goes_on_after_its_finished_searches(
+    proteins, labels, made, monkeypatch, tmp_path, caplog
+):
+    run, calls = search_module.run_mmseqs, []
+
+    def killed_at(number):
+        def mmseqs(*arguments, threads=None):
+            calls.append(arguments[0])
+            if calls.count("ungappedprefilter") == number:
+                raise ToolError("killed")
+            return run(*arguments, threads=threads)
+
+        calls.clear()
+        monkeypatch.setattr(search_module, "run_mmseqs", mmseqs)
+
+    def split():
+        return split_sequences(proteins, labels, folds=3, done=tmp_path / "done")
+
+    monkeypatch.setattr(search_module, "LEAST_CELLS_AT_A_TIME", 1)
+    killed_at(4)
+    with pytest.raises(ToolError, match="killed"):
+        split()
+    assert len(list((tmp_path / "done").iterdir())) == 3
+    killed_at(None)
+    first = split()
+    rest = calls.count("ungappedprefilter")
+    pd.testing.assert_frame_equal(first.split, made.split)
+    every = sorted((tmp_path / "done").iterdir())
+    assert len(every) > rest == search_module.TRIANGLE_CHUNKS - 3
+    every[0].write_bytes(every[0].read_bytes()[:-40])
+    killed_at(None)
+    pd.testing.assert_frame_equal(split().split, made.split)
+    assert 0 < len(calls) < 20
+    assert "is damaged" in caplog.text
 
 
 def test_what_the_search_missed_the_audit_repairs(proteins, labels, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ EXAMPLE = (
     "omicsai split proteins.fasta --labels labels.tsv --identity 0.3 --coverage 0.5 "
     "--seed 1 --out split"
 )
+
+SEARCHED = ".searched"  # finished searches, until the split is written
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +126,7 @@ def run(arguments: argparse.Namespace) -> None:
         molecule=arguments.molecule,
         seed=arguments.seed,
         threads=arguments.threads,
+        done=arguments.out / SEARCHED,
     )
     SPLIT.write(result.split, arguments.out / "split.tsv")
     CLUSTERS.write(result.clusters, arguments.out / "clusters.tsv")
@@ -148,6 +152,7 @@ def run(arguments: argparse.Namespace) -> None:
         inputs=inputs,
         tools={"mmseqs": mmseqs_version(), **package_versions("pyopal", "scipy")},
     )
+    shutil.rmtree(arguments.out / SEARCHED, ignore_errors=True)
     _tell(result.audit)
 
 

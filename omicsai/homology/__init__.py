@@ -9,8 +9,9 @@ from omicsai.homology.audit import (
 from omicsai.homology.balance import assign_groups
 from omicsai.homology.cover import vertex_cover
 from omicsai.homology.mmseqs import cluster_sequences, mmseqs_version
-from omicsai.homology.pairs import Definition, Pairs, find_pairs, search_pairs
+from omicsai.homology.pairs import Definition, Pairs
 from omicsai.homology.partition import Partition, partition_graph
+from omicsai.homology.search import find_pairs, search_pairs
 from omicsai.homology.split import (
     CLUSTERS,
     COMPARISON,

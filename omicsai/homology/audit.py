@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from omicsai.homology.align import align_pairs
-from omicsai.homology.pairs import Definition, Pairs, search_pairs
+from omicsai.homology.pairs import Definition, Pairs
+from omicsai.homology.search import search_pairs
 from omicsai.sequences import Molecule, split_labels
 from omicsai.tables import Column, Table
 
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 ALIGNED_CELLS = 5e10  # Smith-Waterman cells of the independent check: about 30 s of a CPU
+SAMPLE_SCORE = 33  # of the prefilter: lower than the one a split is built with
 REPORTED_FROM = 0.05  # least identity of the pairs an audit collects
 BANDS = (0.3, 0.4, 0.5)  # test sequences are counted from these identities to training on
 
@@ -141,8 +144,9 @@ def search_sample(
     sample: int,
     seed: int = 1,
     threads: int = 1,
+    done: Path | None = None,
 ) -> Checked:
-    """Compare a random sample with all of the other parts by the ungapped prefilter."""
+    """Compare a random sample with all of the other parts by a wider ungapped prefilter."""
     kept = np.flatnonzero(parts != "removed")
     rng = np.random.default_rng(seed)
     queries = np.sort(rng.choice(kept, min(sample, len(kept)), replace=False))
@@ -153,12 +157,18 @@ def search_sample(
             kept[parts[kept] != name],
             definition,
             reported_from=REPORTED_FROM,
+            least_score=SAMPLE_SCORE,
             threads=threads,
             label=f"audit of {name}",
+            done=done,
         )
         for name in sorted(set(parts[queries]))
     ]
-    return Checked(Pairs.concatenate(found), queries, "MMseqs2 ungapped prefilter")
+    return Checked(
+        Pairs.concatenate(found),
+        queries,
+        f"MMseqs2 ungapped prefilter from score {SAMPLE_SCORE}",
+    )
 
 
 def audit_split(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omicsai.errors import ToolError
 from omicsai.homology.align import align_all
-from omicsai.homology.pairs import Definition, Pairs, find_pairs, search_pairs
+from omicsai.homology.pairs import Definition, Pairs
+from omicsai.homology.search import find_pairs, search_pairs
 from omicsai.sequences import Molecule
 
 __all__ = ["build_pairs", "close_gaps", "search_between"]
@@ -29,6 +31,7 @@ def build_pairs(
     sensitivity: float | None,
     molecule: Molecule = "protein",
     threads: int = 1,
+    done: Path | None = None,
 ) -> Pairs:
     """Find the pairs a partition is built on; equal sequences are pairs without a search.
 
@@ -39,11 +42,13 @@ def build_pairs(
     definition
         What is alike; pairs are collected from 5 % identity on.
     sensitivity
-        As in `omicsai.homology.pairs.find_pairs`.
+        As in `omicsai.homology.search.find_pairs`.
     molecule
         tRNAs are aligned exhaustively by Opal.
     threads
         CPU threads.
+    done
+        As in `omicsai.homology.search.search_pairs`.
     """
     _, firsts, which = np.unique(
         np.array(residues, dtype=object), return_index=True, return_inverse=True
@@ -52,7 +57,7 @@ def build_pairs(
     if molecule == "protein":
         found = find_pairs(
             different, definition, reported_from=COLLECTED_FROM, sensitivity=sensitivity,
-            threads=threads,
+            threads=threads, done=done,
         )  # fmt: skip
     else:
         collected = replace(definition, identity=COLLECTED_FROM)
@@ -85,6 +90,7 @@ def search_between(
     sensitivity: float | None,
     threads: int = 1,
     label: str = "between parts",
+    done: Path | None = None,
 ) -> Pairs:
     """Examine every pair that one partition holds together and another one separates.
 
@@ -94,8 +100,8 @@ def search_between(
         Canonical residues of n proteins.
     before, now
         (n,) parts. With one part before, this is a search of all parts against each other.
-    definition, reported_from, sensitivity, threads, label
-        As in `omicsai.homology.pairs.search_pairs`. The k-mer prefilter is run in both
+    definition, reported_from, sensitivity, threads, label, done
+        As in `omicsai.homology.search.search_pairs`. The k-mer prefilter is run in both
         directions.
     """
     found = []
@@ -109,7 +115,7 @@ def search_between(
             found += [
                 search_pairs(
                     residues, queries, targets, definition, reported_from=reported_from,
-                    sensitivity=sensitivity, threads=threads, label=label,
+                    sensitivity=sensitivity, threads=threads, label=label, done=done,
                 )
                 for queries, targets in directions[: 1 if sensitivity is None else 2]
             ]  # fmt: skip
@@ -127,6 +133,7 @@ def close_gaps(
     before: NDArray[np.int64] | None = None,
     sensitivity: float | None = None,
     threads: int = 1,
+    done: Path | None = None,
 ) -> tuple[Pairs, NDArray[np.int64], int]:
     """Search between parts, repair, search what moved, until nothing is found.
 
@@ -149,8 +156,8 @@ def close_gaps(
         From this number on they are cells (folds) of train, here one part.
     before
         (n,) parts that were already searched against each other, if any were.
-    sensitivity
-        As in `omicsai.homology.pairs.search_pairs`.
+    sensitivity, done
+        As in `omicsai.homology.search.search_pairs`.
     threads
         CPU threads.
 
@@ -175,7 +182,7 @@ def close_gaps(
         new = search_between(
             residues, np.minimum(searched, parts), np.minimum(part, parts), definition,
             reported_from=COLLECTED_FROM, sensitivity=sensitivity, threads=threads,
-            label=f"between parts, round {number}",
+            label=f"between parts, round {number}", done=done,
         )  # fmt: skip
         searched, pairs = part, Pairs.concatenate([pairs, new])
         a, b = part[new.first], part[new.second]

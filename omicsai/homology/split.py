@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -142,13 +143,14 @@ def split_sequences(
     unremovable: Collection[str] = (),
     keep_for_training: bool = False,
     compare: bool = True,
-    exhaustive_up_to: int = 30_000,
+    exhaustive_up_to: int = 100_000,
     sensitivity: float = 7.5,
     audit_queries: int = 3000,
     phmmer_queries: int = 0,
     molecule: Molecule = "protein",
     seed: int = 1,
     threads: int = 1,
+    done: Path | None = None,
 ) -> Split:
     """Split sequences and audit the result.
 
@@ -196,7 +198,8 @@ def split_sequences(
     sensitivity
         Of the k-mer search between parts above `exhaustive_up_to`.
     audit_queries
-        Above `exhaustive_up_to`, so many random sequences are audited.
+        So many random sequences are audited by MMseqs2 too, if they are a tenth of all or
+        less, or the set is above `exhaustive_up_to`.
     phmmer_queries
         So many test sequences are searched by phmmer against train; 0 for none.
     molecule
@@ -205,6 +208,8 @@ def split_sequences(
         Of every random choice.
     threads
         CPU threads of MMseqs2.
+    done
+        Folder where finished searches are kept: a split that was killed goes on after them.
 
     Returns
     -------
@@ -247,7 +252,7 @@ def split_sequences(
     pairs = build_pairs(
         residues, definition.wider(),
         sensitivity=None if complete else FIRST_SENSITIVITY, molecule=molecule,
-        threads=threads,
+        threads=threads, done=done,
     )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
     plan = Plan(
@@ -272,14 +277,14 @@ def split_sequences(
         pairs, cell, missed = close_gaps(
             residues, pairs, cell, definition.wider(),
             plan if guaranteed else lambda pairs, cell: cell, parts=len(shares),
-            sensitivity=None if exhaustive else sensitivity, threads=threads,
+            sensitivity=None if exhaustive else sensitivity, threads=threads, done=done,
         )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
     repaired = 0
     for attempt in range(AUDIT_ROUNDS):
         checks = _checks(
             residues, _names(method, plan.parts(cell)), definition, exhaustive,
-            audit_queries, molecule, seed + attempt, threads,
+            audit_queries, molecule, seed + attempt, threads, done,
         )  # fmt: skip
         found = Pairs.concatenate([check.pairs for check in checks])
         violating = definition.holds(found)
@@ -298,6 +303,7 @@ def split_sequences(
                 residues, pairs, cell, definition.wider(), plan, parts=len(shares),
                 before=before,
                 sensitivity=None if exhaustive else sensitivity, threads=threads,
+                done=done,
             )  # fmt: skip
             missed += more
     result = plan.last or Partition(plan.parts(cell))
@@ -469,6 +475,7 @@ def _checks(
     molecule: Molecule,
     seed: int,
     threads: int,
+    done: Path | None,
 ) -> list[Checked]:
     """Search between the parts in other ways than the build did."""
     checks = [
@@ -476,12 +483,17 @@ def _checks(
             residues, parts, definition, molecule=molecule, seed=seed, threads=threads
         )
     ]
-    if not exhaustive:
-        checks.append(
-            search_sample(
-                residues, parts, definition, sample=sample, seed=seed, threads=threads
-            )
+    if molecule == "protein" and (not exhaustive or sample * 10 <= len(residues)):
+        sampled = search_sample(
+            residues,
+            parts,
+            definition,
+            sample=sample,
+            seed=seed,
+            threads=threads,
+            done=done,
         )
+        checks.append(sampled)
     return checks
 
 

@@ -34,8 +34,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from omicsai.homology import Definition, assign_groups
-from omicsai.homology import pairs as search
+from omicsai.homology import Definition, assign_groups, search
 from omicsai.homology.audit import count_pairs
 from omicsai.homology.build import search_between
 from omicsai.homology.mmseqs import find_mmseqs
