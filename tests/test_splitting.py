@@ -20,10 +20,11 @@ from omicsai.homology import (
     split_sequences,
     vertex_cover,
 )
+from omicsai.homology import audit as audit_module
 from omicsai.homology import build as build_module
 from omicsai.homology import search as search_module
 from omicsai.homology import split as split_module
-from omicsai.homology.audit import Checked, audit_split, search_sample
+from omicsai.homology.audit import Checked, align_between, audit_split, cross, search_sample
 from omicsai.homology.graph import adjacency, capped_linkage, components, star_clusters
 from omicsai.homology.schemes import family_groups, ordered_parts, value_groups
 from omicsai.homology.strata import category_shares, quantile_strata, strata_of
@@ -406,6 +407,31 @@ def test_what_the_search_missed_the_audit_repairs(proteins, labels, monkeypatch)
     assert made.audit["guarantee_holds"]
 
 
+def test_an_audit_after_a_repair_aligns_what_moved(proteins, monkeypatch):
+    residues = [p.residues for p in proteins]
+    parts = np.array(["train", "test"], dtype=object)[np.arange(len(proteins)) % 2]
+    moved = parts.copy()
+    moved[:2], moved[2] = moved[1::-1].copy(), "removed"
+    whole = align_between(residues, moved, Definition())
+    jobs = []
+    align = audit_module.align_pairs
+    monkeypatch.setattr(
+        audit_module, "align_pairs",
+        lambda residues, some, *a, **k: jobs.extend(some) or align(residues, some, *a, **k),
+    )  # fmt: skip
+    first = align_between(residues, parts, Definition())
+    every = sum(len(others) for _, others in jobs)
+    jobs.clear()
+    second = align_between(residues, moved, Definition(), earlier=first)
+    assert 0 < sum(len(others) for _, others in jobs) < every / 10
+
+    def crossing(check):
+        chosen = check.pairs.select(cross(check.pairs, moved))
+        return set(zip(chosen.first.tolist(), chosen.second.tolist(), strict=True))
+
+    assert crossing(second) == crossing(whole) != set()
+
+
 def test_a_split_that_still_leaks_is_an_error(proteins, labels, monkeypatch):
     monkeypatch.setattr(build_module, "find_pairs", lambda *a, **k: Pairs.empty())
     monkeypatch.setattr(split_module, "AUDIT_ROUNDS", 1)
@@ -457,7 +483,7 @@ def test_the_audit_counts_a_hand_made_split():
     ])  # fmt: skip
     ids = np.array(["a", "b", "c", "d", "e"], dtype=object)
     parts = np.array(["train", "train", "test", "test", "validation"], dtype=object)
-    check = Checked(pairs.select(np.array([1])), np.array([0, 1]), "by hand")
+    check = Checked(pairs.select(np.array([1])), np.array([0, 1]), parts, "by hand")
     audit, crossing, to_train = audit_split(
         pairs, [check], ids, parts, ["u", "u;v", "", "v", "v"], Definition()
     )

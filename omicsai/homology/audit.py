@@ -26,6 +26,7 @@ __all__ = [
     "align_between",
     "audit_split",
     "count_pairs",
+    "cross",
     "remote_relatives",
     "search_sample",
 ]
@@ -73,12 +74,15 @@ class Checked:
         Alignments between parts, from 5 % identity on.
     queries
         Indices of the sequences that were compared with every sequence of another part.
+    parts
+        (n,) names of the parts.
     method
         How, in words.
     """
 
     pairs: Pairs
     queries: NDArray[np.int64]
+    parts: NDArray
     method: str
 
 
@@ -88,6 +92,7 @@ def align_between(
     definition: Definition,
     *,
     molecule: Molecule = "protein",
+    earlier: Checked | None = None,
     seed: int = 1,
     threads: int = 1,
 ) -> Checked:
@@ -107,6 +112,8 @@ def align_between(
         What is alike.
     molecule
         Chooses the scores; tRNAs are always compared all.
+    earlier
+        A check of earlier parts; what it aligned is not aligned again.
     seed
         Of the sample.
     threads
@@ -119,21 +126,29 @@ def align_between(
     if cells > ALIGNED_CELLS and molecule == "protein":
         n = max(int(len(kept) * ALIGNED_CELLS / cells / 2), 1)
         queries = np.sort(np.random.default_rng(seed).choice(kept, n, replace=False))
-    is_query = np.zeros(len(parts), dtype=bool)
-    is_query[queries] = True
-    jobs = [
-        (int(q), kept[(parts[kept] != parts[q]) & (~is_query[kept] | (kept > q))])
-        for q in queries
-    ]
-    pairs = align_pairs(
+    is_query = np.isin(np.arange(len(parts)), queries)
+    was_query = np.zeros_like(is_query)
+    before = np.full_like(parts, "removed")
+    pairs = Pairs.empty()
+    if earlier is not None:
+        was_query[earlier.queries], before, pairs = True, earlier.parts, earlier.pairs
+
+    def others(q: np.int64) -> NDArray[np.int64]:
+        aligned = (was_query[q] | was_query[kept]) & (before[q] != before[kept])
+        aligned &= (before[q] != "removed") & (before[kept] != "removed")
+        return kept[(parts[kept] != parts[q]) & (~is_query[kept] | (kept > q)) & ~aligned]
+
+    jobs = [(int(q), others(q)) for q in queries]
+    found = align_pairs(
         residues,
-        jobs,
+        [job for job in jobs if len(job[1])],
         replace(definition, identity=REPORTED_FROM),
         molecule=molecule,
         label="audit by Smith-Waterman",
         threads=threads,
     )
-    return Checked(pairs, queries, "Smith-Waterman without prefilter (Opal)")
+    method = "Smith-Waterman without prefilter (Opal)"
+    return Checked(Pairs.concatenate([pairs, found]), queries, parts, method)
 
 
 def search_sample(
@@ -164,11 +179,8 @@ def search_sample(
         )
         for name in sorted(set(parts[queries]))
     ]
-    return Checked(
-        Pairs.concatenate(found),
-        queries,
-        f"MMseqs2 ungapped prefilter from score {SAMPLE_SCORE}",
-    )
+    method = f"MMseqs2 ungapped prefilter from score {SAMPLE_SCORE}"
+    return Checked(Pairs.concatenate(found), queries, parts, method)
 
 
 def audit_split(
@@ -206,9 +218,7 @@ def audit_split(
     """
     pairs = Pairs.concatenate([pairs, *(check.pairs for check in checks)])
     alike = definition.holds(pairs)
-    kept = parts != "removed"
-    crosses = (parts[pairs.first] != parts[pairs.second]) & kept[pairs.first]
-    crosses &= kept[pairs.second]
+    crosses = cross(pairs, parts)
     both = replace(definition, coverage_of="both").holds(pairs)
     over = pairs.identity(definition.identity_over)
     listed = crosses & alike
@@ -242,7 +252,7 @@ def _check_words(check: Checked, definition: Definition, parts: NDArray) -> dict
     """Say what one check found, with the upper limit for what it did not look at."""
     found = check.pairs.select(definition.holds(check.pairs))
     kept = int((parts != "removed").sum())
-    crosses = parts[found.first] != parts[found.second]
+    crosses = cross(found, parts)
     leaking = np.union1d(found.first[crosses], found.second[crosses])
     k, n = len(np.intersect1d(leaking, check.queries)), len(check.queries)
     # Clopper and Pearson (1934), one-sided
@@ -285,6 +295,12 @@ def remote_relatives(
     hits = pyhmmer.hmmer.phmmer(digital(test), block, E=1e-3, cpus=1)
     related = sum(any(hit.included for hit in top) for top in hits)
     return {"test_sequences": len(test), "with_training_relative": related, "evalue": 1e-3}
+
+
+def cross(pairs: Pairs, parts: NDArray) -> NDArray[np.bool_]:
+    """Whether the two sequences of each alignment are in different parts: (m,)."""
+    a, b = parts[pairs.first], parts[pairs.second]
+    return (a != b) & (a != "removed") & (b != "removed")
 
 
 def count_pairs(pairs: Pairs, chosen: NDArray) -> int:

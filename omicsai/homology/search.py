@@ -68,8 +68,9 @@ def find_pairs(
     reported_from
         As in `search_pairs`.
     sensitivity
-        A number is the sensitivity of MMseqs2's k-mer prefilter, which misses pairs; None
-        examines every pair by its ungapped prefilter.
+        A number is the sensitivity of MMseqs2's k-mer prefilter, which misses pairs; those
+        near a threshold are then not aligned again. None examines every pair by the
+        ungapped prefilter.
     threads
         CPU threads.
     done
@@ -88,6 +89,7 @@ def find_pairs(
         definition,
         reported_from=reported_from,
         sensitivity=sensitivity,
+        four_ways=sensitivity is None,
         threads=threads,
         label="all against all",
         done=done,
@@ -103,6 +105,7 @@ def search_pairs(
     reported_from: float | None = None,
     sensitivity: float | None = None,
     least_score: int = LEAST_UNGAPPED_SCORE,
+    four_ways: bool = True,
     threads: int = 1,
     label: str = "search",
     done: Path | None = None,
@@ -125,10 +128,12 @@ def search_pairs(
         Alignments from this identity on are returned; by default those that make a pair
         alike.
     sensitivity
-        As in `find_pairs`. The ungapped prefilter is symmetric; the k-mer prefilter is not,
-        because it takes similar words of the query alone and masks the target.
+        Of the k-mer prefilter; None is the ungapped one. The ungapped one is symmetric, the
+        other is not: it takes similar words of the query alone and masks the target.
     least_score
         Of the ungapped prefilter, half-bits, in a database of up to 1e6 residues.
+    four_ways
+        Whether pairs near a threshold are aligned again.
     threads
         CPU threads.
     label
@@ -173,7 +178,8 @@ def search_pairs(
         asked = [*what, *(side.astype(np.int64).tobytes() for side in job)]
         pairs = remembered(done, asked, partial(search, job))
         found.append(pairs.select(reported.holds(pairs)))
-        unsure.append(pairs.select(near.holds(pairs) & ~definition.holds(pairs)))
+        if four_ways:
+            unsure.append(pairs.select(near.holds(pairs) & ~definition.holds(pairs)))
     rest = Pairs.concatenate(unsure)
     again = partial(_align_again, residues, near=near, lengths=lengths, threads=threads)
     listed = np.unique(np.stack([rest.first, rest.second]), axis=1)

@@ -18,6 +18,7 @@ from omicsai.homology.audit import (
     align_between,
     audit_split,
     count_pairs,
+    cross,
     remote_relatives,
     search_sample,
 )
@@ -281,13 +282,15 @@ def split_sequences(
         )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
     repaired = 0
+    checks: list[Checked] = []
     for attempt in range(AUDIT_ROUNDS):
+        names = _names(method, plan.parts(cell))
         checks = _checks(
-            residues, _names(method, plan.parts(cell)), definition, exhaustive,
-            audit_queries, molecule, seed + attempt, threads, done,
+            residues, names, definition, exhaustive, audit_queries, molecule, checks,
+            seed + attempt, threads, done,
         )  # fmt: skip
         found = Pairs.concatenate([check.pairs for check in checks])
-        violating = definition.holds(found)
+        violating = definition.holds(found) & cross(found, names)
         if not guaranteed or not violating.any() or attempt == AUDIT_ROUNDS - 1:
             break
         # an aligner may see at the threshold what another one does not: learn, look again
@@ -473,6 +476,7 @@ def _checks(
     exhaustive: bool,
     sample: int,
     molecule: Molecule,
+    earlier: Sequence[Checked],
     seed: int,
     threads: int,
     done: Path | None,
@@ -480,9 +484,10 @@ def _checks(
     """Search between the parts in other ways than the build did."""
     checks = [
         align_between(
-            residues, parts, definition, molecule=molecule, seed=seed, threads=threads
+            residues, parts, definition, molecule=molecule,
+            earlier=earlier[0] if earlier else None, seed=seed, threads=threads,
         )
-    ]
+    ]  # fmt: skip
     if molecule == "protein" and (not exhaustive or sample * 10 <= len(residues)):
         sampled = search_sample(
             residues,
