@@ -66,12 +66,16 @@ class Pooling:
     @classmethod
     def fit(cls, residues: Sequence[str], means: NDArray[np.float32]) -> Pooling:
         """Fit on proteins and the (n, layers, width) means of their states."""
-        count = np.bincount(np.concatenate([codes(text) for text in residues]), minlength=21)
+        count = np.bincount(
+            np.concatenate([codes(text) for text in residues]), minlength=21
+        )
         # one more of each, for amino acids that no protein of a small sample has
         background = ((count[:20] + 1) / (count[:20] + 1).sum()).astype(np.float32)
         pairs = np.mean([residue_pairs(text, background) for text in residues], axis=0)
         centre = means.mean(axis=0)
-        whitener = np.stack([whitening(layer) for layer in np.moveaxis(means - centre, 1, 0)])
+        whitener = np.stack(
+            [whitening(layer) for layer in np.moveaxis(means - centre, 1, 0)]
+        )
         return cls(background, pairs, centre, whitener.astype(np.float32))
 
     @classmethod
