@@ -288,7 +288,7 @@ def cached(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
 
 def fitting_proteins(corpus: Path, selection: Path) -> list[str]:
     """Training proteins that the pooling of every model is fitted on."""
-    usable = [t for t in parts_of(selection, corpus)["train"] if len(t) <= LONGEST]
+    usable = [text for text in parts_of(selection, corpus)["train"] if len(text) <= LONGEST]
     return random.Random(1).sample(usable, SAMPLE)
 
 
@@ -402,10 +402,9 @@ def measure_splits(
     for kind, X in vectors.items():
         found[kind] = np.array([probe(task, X, seed) for seed in range(seeds)])
         print(
-            f"{task.name} {task.metric}, {kind}: validation {found[kind][:, 0].mean():.4f}, "
-            f"test {found[kind][:, 1].mean():.4f} +- {found[kind][:, 1].std(ddof=1):.4f}",
-            flush=True,
-        )
+            task.name, task.metric, kind, "validation and test", found[kind].mean(0).round(4),
+            "+-", found[kind].std(0, ddof=1).round(4), flush=True,
+        )  # fmt: skip
     report = {}
     for kind, scores in found.items():
         apart = found["tiny"][:, 1] - scores[:, 1]
