@@ -116,9 +116,8 @@ class Pooling:
         pairs = np.stack([residue_pairs(text, self.background) for text in residues])
         centred = means.reshape(len(means), *self.mean.shape) - self.mean
         states = np.einsum("nlw,lwv->nlv", centred, self.whitener, optimize=True)
-        return np.concatenate(
-            [unit(pairs - self.pairs), SHARE * unit(states.reshape(len(means), -1))], axis=1
-        ).astype(np.float32)
+        blocks = unit(pairs - self.pairs), SHARE * unit(states.reshape(len(means), -1))
+        return np.concatenate(blocks, axis=1)
 
 
 def codes(residues: str) -> NDArray[np.int64]:
@@ -163,7 +162,7 @@ def whitening(centred: NDArray[np.float32]) -> NDArray[np.float64]:
 def unit(X: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of norm 1; a row of zeros stays."""
     norm = np.linalg.norm(X, axis=1, keepdims=True)
-    return X / np.where(norm > 0, norm, 1)
+    return (X / np.where(norm > 0, norm, 1)).astype(np.float32)
 
 
 def layer_means(

@@ -402,8 +402,8 @@ def measure_splits(
     for kind, X in vectors.items():
         found[kind] = np.array([probe(task, X, seed) for seed in range(seeds)])
         print(
-            task.name, task.metric, kind, "validation and test", found[kind].mean(0).round(4),
-            "+-", found[kind].std(0, ddof=1).round(4), flush=True,
+            task.name, task.metric, kind, "validation and test",
+            found[kind].mean(0).round(4), "+-", found[kind].std(0, ddof=1).round(4), flush=True,
         )  # fmt: skip
     report = {}
     for kind, scores in found.items():
