@@ -403,7 +403,8 @@ def measure_splits(
         found[kind] = np.array([probe(task, X, seed) for seed in range(seeds)])
         print(
             task.name, task.metric, kind, "validation and test",
-            found[kind].mean(0).round(4), "+-", found[kind].std(0, ddof=1).round(4), flush=True,
+            found[kind].mean(0).round(4), "+-", found[kind].std(0, ddof=1).round(4),
+            flush=True,
         )  # fmt: skip
     report = {}
     for kind, scores in found.items():
