@@ -4,9 +4,8 @@ Two blocks, each of fixed length (norm), because cosine and distance between vec
 weigh them alike in short and long proteins:
 
 * pairs: how often residues a and b stand 1, 2, 3 and 4 places apart, as the deviation from
-  chance in units of its spread, (O_ab - p_a q_b) / sqrt(p_a p_b) and the like, less its
-  mean over proteins. It needs no model. Means of states forget what stood beside what,
-  and this is what tells distant relatives.
+  chance (`residue_pairs`) less its mean over proteins. It needs no model. Means of states
+  forget what stood beside what, and this is what tells distant relatives.
 * states: the means of the chosen layers, each whitened with a little shrinkage, so that
   no few directions drown the rest.
 
