@@ -226,7 +226,7 @@ def test_the_pooling_whitens_states_and_weighs_the_blocks_as_stated():
     pooling = Pooling.fit(texts, means.astype(np.float32))
     again = Pooling.of(pooling.tensors())
     vectors = again(texts, means.astype(np.float32))
-    assert vectors.shape == (2000, again.dimension)
+    assert vectors.shape == (500, again.dimension)
     np.testing.assert_allclose(np.linalg.norm(vectors[:, :1600], axis=1), 1, atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(vectors[:, 1600:], axis=1), 0.3, atol=1e-4)
     for layer in (0, 1):
