@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from omicsai.embedding import EmbeddingStore, Encoder, embed_sequences, fill_store
+from omicsai.embedding.pooling import fit_pooling
 from omicsai.embedding.pretrain import MaskedModel, Recipe, save_encoder
 from omicsai.embedding.store import prune, verify
 from omicsai.embedding.tiny import load_small
@@ -61,7 +62,8 @@ def small(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "small"
     model = MaskedModel(Recipe(width=32, heads=4, layers=2).shape)
     model.initialise(torch.Generator().manual_seed(1))
-    save_encoder(model, folder)
+    residues = [record.residues for record in proteins(20)]
+    save_encoder(model, fit_pooling(model.encoder, residues), folder)
     return folder
 
 

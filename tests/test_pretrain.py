@@ -8,9 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
+from omicsai.embedding import load_encoder
+from omicsai.embedding.pooling import Pooling, fit_pooling, residue_pairs
 from omicsai.embedding.pretrain import (
     IGNORE,
     IS_STANDARD,
@@ -149,16 +152,22 @@ def test_the_written_encoder_is_read_by_transformers_and_by_us(tmp_path):
     for name, value in model.named_parameters():
         if name.endswith(("o.weight", "head.weight")):
             torch.nn.init.normal_(value, std=0.2)
-    save_encoder(model, tmp_path)
-    text = repeats(1)[0]
+    proteins = repeats(30)
+    pooling = fit_pooling(model.encoder, proteins)
+    save_encoder(model, pooling, tmp_path)
+    text = proteins[0]
     ids = torch.from_numpy(PROTT5.tokens(text))[None]
     plain = T5EncoderModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
     with torch.no_grad():
-        expected = plain(input_ids=ids).last_hidden_state[0, :-1].mean(0).numpy()
-    encoder = load_small(tmp_path)
-    ((vector, _),) = encoder.encode([text], False)
-    assert len(vector) == encoder.dimension == 32
-    np.testing.assert_allclose(vector[:32], expected, atol=1e-4)
+        hidden = plain(input_ids=ids, output_hidden_states=True)
+    every = [*hidden.hidden_states[1:-1], hidden.last_hidden_state]
+    expected = np.stack([each[0, :-1].mean(0).numpy() for each in every])
+    encoder = load_encoder(str(tmp_path), device="cpu")
+    ((vector, states),) = encoder.encode([text], True)
+    assert len(vector) == encoder.dimension == 1600 + 2 * 32
+    assert states.shape == (len(text), 2 * 32)
+    np.testing.assert_allclose(states.mean(0), expected.ravel(), atol=1e-4)
+    np.testing.assert_allclose(vector, pooling([text], expected[None])[0], atol=1e-3)
     again = load_masked(tmp_path)
     assert torch.equal(again.head.weight, model.head.weight.detach().half().float())
 
@@ -166,6 +175,74 @@ def test_the_written_encoder_is_read_by_transformers_and_by_us(tmp_path):
 def test_a_folder_without_an_encoder_is_one_line(tmp_path):
     with pytest.raises(ToolError, match="cannot load the encoder in"):
         load_small(tmp_path)
+
+
+def test_weights_without_a_pooling_are_refused(tmp_path):
+    model = MaskedModel(RECIPE.shape)
+    save_encoder(model, fit_pooling(model.encoder, repeats(5)), tmp_path)
+    path = tmp_path / "model.safetensors"
+    left = {k: v for k, v in load_file(path).items() if not k.startswith("pooling.")}
+    save_file(left, path)
+    with pytest.raises(ToolError, match="hold no pooling"):
+        load_small(tmp_path)
+
+
+def naive_pairs(residues: str, p: np.ndarray) -> np.ndarray:
+    found = np.zeros((4, 20, 20))
+    for gap in (1, 2, 3, 4):
+        for one, other in zip(residues, residues[gap:], strict=False):
+            if one not in AMINO_ACIDS or other not in AMINO_ACIDS:
+                continue
+            for a, left in enumerate(AMINO_ACIDS):
+                for b, right in enumerate(AMINO_ACIDS):
+                    apart = ((one == left) - p[a]) * ((other == right) - p[b])
+                    found[gap - 1, a, b] += apart / np.sqrt(p[a] * p[b])
+        found[gap - 1] /= max(len(residues) - gap, 1)
+    return found.ravel()
+
+
+@settings(max_examples=10, deadline=None)
+@given(residues=st.text(AMINO_ACIDS + "XU", min_size=1, max_size=12))
+def test_pairs_agree_with_a_naive_loop(residues):
+    p = np.linspace(1, 3, 20) / 40
+    found = residue_pairs(residues, p)
+    np.testing.assert_allclose(found, naive_pairs(residues, p), atol=1e-4)
+
+
+def test_pairs_of_random_proteins_are_nothing_but_noise():
+    p = np.linspace(1, 3, 20) / 40
+    rng = np.random.default_rng(1)
+    text = "".join(rng.choice(list(AMINO_ACIDS), 200_000, p=p))
+    found = residue_pairs(text, p) * np.sqrt(len(text))
+    assert found.std() == pytest.approx(1, abs=0.1)
+    assert abs(found.mean()) < 0.1
+
+
+def test_the_pooling_whitens_states_and_weighs_the_blocks_as_stated():
+    rng = np.random.default_rng(2)
+    texts = ["".join(rng.choice(list(AMINO_ACIDS), n)) for n in rng.integers(30, 90, 500)]
+    means = rng.normal(size=(500, 2, 6)) @ rng.normal(size=(6, 6)) + 5
+    means[:, 1] *= 100  # no layer counts for more because its states are large
+    pooling = Pooling.fit(texts, means.astype(np.float32))
+    again = Pooling.of(pooling.tensors())
+    vectors = again(texts, means.astype(np.float32))
+    assert vectors.shape == (500, again.dimension)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, :1600], axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, 1600:], axis=1), 0.3, atol=1e-4)
+    for layer in (0, 1):
+        states = (means[:, layer] - means[:, layer].mean(0)) @ pooling.whitener[layer]
+        values = np.linalg.eigvalsh(np.cov(means[:, layer].T))
+        expected = values / (values + 0.1 * values.mean())
+        covariance = np.cov(states.T)
+        np.testing.assert_allclose(np.diag(covariance), expected, rtol=0.01)
+        np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-3)
+
+
+@pytest.mark.parametrize("text", ["M", "XXXX", "MK"])
+def test_shortest_and_unknown_proteins_have_finite_vectors(text):
+    encoder = load_small()
+    ((vector, _),) = encoder.encode([text], False)
+    assert np.isfinite(vector).all()
 
 
 def test_the_command_leaves_out_what_is_related_and_goes_on(tmp_path, run_omicsai, caplog):
@@ -189,7 +266,9 @@ def test_the_command_leaves_out_what_is_related_and_goes_on(tmp_path, run_omicsa
     assert list(part.values()).count("train") == 25
     history = json.loads((tmp_path / "out" / "history.json").read_text())
     assert history[-1]["step"] == 5
-    assert load_small(tmp_path / "out").dimension == 32
+    encoder = load_encoder(str(tmp_path / "out"), device="cpu")
+    assert encoder.dimension == 1600 + 32
+    assert "whitened" in encoder.identity["pooling"]
     assert run_omicsai(*command) == 0  # nothing left to do
     assert json.loads((tmp_path / "out" / "history.json").read_text()) == history
     assert run_omicsai(*command[:-1], tmp_path / "x", "--heads", 5) == 1

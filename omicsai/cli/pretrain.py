@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Choose the proteins, train and write."""
+    from omicsai.embedding.pooling import fit_pooling
     from omicsai.embedding.pretrain import ON_GPU, Recipe, pretrain, save_encoder
     from omicsai.errors import InputError
     from omicsai.tables import write_provenance
@@ -82,7 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
         residues["train"], residues["held_out"], recipe, arguments.out,
         threads=arguments.threads, device=arguments.device,
     )  # fmt: skip
-    save_encoder(model, arguments.out)
+    pooling = fit_pooling(model.encoder, residues["train"], seed=arguments.seed)
+    save_encoder(model, pooling, arguments.out)
     write_provenance(
         arguments.out / "pretrain.provenance.json",
         stage="pretrain",

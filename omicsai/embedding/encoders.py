@@ -69,8 +69,8 @@ def load_encoder(
     Parameters
     ----------
     name
-        ``"composition"``, ``"omicsai-tiny"``, or a ProtTrans, Ankh or ESM-2 model as a
-        local folder or hub id.
+        ``"composition"``, ``"omicsai-tiny"``, a folder that ``omicsai pretrain`` wrote, or
+        a ProtTrans, Ankh or ESM-2 model as a local folder or hub id.
     revision
         Revision of a hub model; None is its newest.
     device
@@ -97,10 +97,11 @@ def load_encoder(
             "composition", DIMENSION, compositions, identity,
             per_residue=False, budget=TOKENS,
         )  # fmt: skip
-    if name == "omicsai-tiny":
-        from omicsai.embedding.tiny import load_small
+    from omicsai.embedding.tiny import TINY, is_small, load_small
 
-        return load_small(device=device, precision=precision, threads=threads)
+    folder = TINY if name == "omicsai-tiny" else Path(name)
+    if is_small(folder):
+        return load_small(folder, device=device, precision=precision, threads=threads)
     from omicsai.embedding.language_model import load_language_model
 
     model = load_language_model(

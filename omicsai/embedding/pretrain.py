@@ -30,6 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from omicsai.embedding.pooling import POOLING, Pooling
 from omicsai.embedding.t5 import Shape, T5Encoder
 from omicsai.embedding.vocabulary import MASK, PROTT5, STANDARD, VOCABULARY_SIZE
 from omicsai.errors import InputError
@@ -490,15 +491,18 @@ def _resume(
     return step, float(history[-1]["seconds"]), history
 
 
-def save_encoder(model: MaskedModel, folder: Path | str) -> None:
+def save_encoder(model: MaskedModel, pooling: Pooling, folder: Path | str) -> None:
     """Write an encoder as `transformers` would: ``config.json`` and float16 weights.
 
-    The head goes along as ``lm_head.weight``, for measuring the perplexity.
+    The head goes along as ``lm_head.weight``, for measuring the perplexity, and what
+    makes vectors of states as ``pooling.*``.
 
     Parameters
     ----------
     model
         The trained model.
+    pooling
+        From `omicsai.embedding.pooling.fit_pooling`.
     folder
         Where to write.
     """
@@ -508,11 +512,12 @@ def save_encoder(model: MaskedModel, folder: Path | str) -> None:
     }
     halves = {name: value.half().contiguous() for name, value in state.items()}
     with atomic_path(folder / "model.safetensors") as temporary:
-        save_file(halves, temporary, metadata={"format": "pt"})
+        save_file(halves | pooling.tensors(), temporary, metadata={"format": "pt"})
     shape = asdict(model.encoder.shape)
     about = {
         "architectures": ["T5EncoderModel"], "model_type": "t5", "pad_token_id": 0,
         "eos_token_id": PROTT5.behind[0], "is_encoder_decoder": False, "use_cache": False,
+        "omicsai_pooling": POOLING,
     }  # fmt: skip
     write_json(folder / "config.json", about | shape)
 

@@ -1,22 +1,33 @@
 """`omicsai-tiny`: the small encoder that ships with the package.
 
 ProtT5's architecture and vocabulary, pretrained by ``omicsai pretrain``; see ``card.md``
-beside its weights. A vector is the mean over the residues of the states of the chosen
-layers, side by side.
+beside its weights. A vector is pooled as `omicsai.embedding.pooling` says, by what was
+fitted after the training and lies in the weights file.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from omicsai.embedding.encoders import Encoder
+import numpy as np
+
+from omicsai.embedding.encoders import Encoded, Encoder
 from omicsai.errors import ToolError
 from omicsai.tables.provenance import file_digest, package_versions
 
-__all__ = ["TINY", "load_small"]
+__all__ = ["TINY", "is_small", "load_small"]
 
 TINY = Path(__file__).parent / "data" / "omicsai-tiny"
+
+
+def is_small(folder: Path) -> bool:
+    """Whether ``omicsai pretrain`` wrote the encoder in a folder."""
+    try:
+        return "omicsai_pooling" in json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
 
 
 def load_small(
@@ -27,20 +38,19 @@ def load_small(
     Parameters
     ----------
     folder
-        With ``config.json`` (whose ``pooled_layers`` says which states are averaged; the
-        last by default) and ``model.safetensors``.
+        With ``config.json`` and ``model.safetensors``.
     device, precision, threads
         As in `omicsai.embedding.load_encoder`.
 
     Returns
     -------
     Encoder
-        With vectors of ``len(pooled_layers) * d_model`` values.
+        With vectors of ``1600 + num_layers * d_model`` values.
 
     Raises
     ------
     ToolError
-        If the folder holds no such encoder.
+        If the folder holds no such encoder, or an earlier version wrote it.
     """
     import torch
     from safetensors.torch import load_file
@@ -50,6 +60,7 @@ def load_small(
         choose_precision,
         packed_model,
     )
+    from omicsai.embedding.pooling import POOLING, Pooling
     from omicsai.embedding.t5 import Shape, T5Encoder
     from omicsai.embedding.vocabulary import PROTT5
 
@@ -59,21 +70,34 @@ def load_small(
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         encoder = T5Encoder(Shape.of(config))
-        encoder.load_transformers(load_file(folder / "model.safetensors"))
+        tensors = load_file(folder / "model.safetensors")
+        encoder.load_transformers(tensors)
+        pooling = Pooling.of(tensors)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ToolError(f"cannot load the encoder in {folder}: {reason}") from error
-    layers = config.get("pooled_layers", [encoder.shape.num_layers])
+    if pooling is None:
+        raise ToolError(
+            f"cannot load the encoder in {folder}: its weights hold no pooling, an earlier "
+            "version wrote them (the command that made it fits one: 'omicsai pretrain')"
+        )
+    layers = range(1, encoder.shape.num_layers + 1)
     name = folder.name
     identity = {
         "encoder": name,
-        "layers": " ".join(map(str, layers)),
+        "pooling": POOLING,
         "revision": file_digest(folder / "model.safetensors")[:12],
         "precision": "int8" if precision == "int8" else str(dtype).removeprefix("torch."),
         **package_versions("torch"),
     }
     model = packed_model(encoder.to(dtype), PROTT5, chosen, identity, layers)
+
+    def encode(sequences: Sequence[str], residues: bool) -> list[Encoded]:
+        encoded = model.encode(sequences, residues)
+        vectors = pooling(sequences, np.stack([mean for mean, _ in encoded]))
+        return [(v, states) for v, (_, states) in zip(vectors, encoded, strict=True)]
+
     return Encoder(
-        name=name, dimension=model.dimension, encode=model.encode, identity=identity,
+        name=name, dimension=pooling.dimension, encode=encode, identity=identity,
         budget=model.budget(), memory=model.memory, device=chosen.type,
     )  # fmt: skip

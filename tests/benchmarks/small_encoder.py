@@ -1,7 +1,7 @@
 """What the small encoder has learned: perplexity, and linear probes on unrelated proteins.
 
     python -m tests.benchmarks.small_encoder perplexity MODEL_DIR CORPUS.fasta.xz
-    python -m tests.benchmarks.small_encoder probe [MODEL_DIR] [--tasks signalp ...]
+    python -m tests.benchmarks.small_encoder probe [MODEL_DIR] --selection RUN_DIR
 
 `MODEL_DIR` is what ``omicsai pretrain`` wrote. ``perplexity`` compares, on the held-out
 proteins of its ``selection.tsv``, the model with models of no depth fitted on the
@@ -14,8 +14,14 @@ five parts by homology): the same logistic regression, its strength chosen on th
 validation part among the same values, for each of
 
 * ``composition``: the 427 features;
-* ``random``: `MODEL_DIR`'s architecture, pooled the same way, with random weights;
-* ``tiny``: `MODEL_DIR`.
+* ``pairs``: the first block of `omicsai.embedding.pooling`, which needs no model;
+* ``random``: `MODEL_DIR`'s architecture with random weights, pooled the same way, its
+  pooling fitted on the same proteins;
+* ``tiny``: `MODEL_DIR`;
+* ``... means``: of all blocks, without pairs and whitening.
+
+SCOPe domains are compared by cosine. Half the superfamilies decide whether an encoder's
+features are standardised first, and were what the settings of the pooling were chosen on.
 """
 
 from __future__ import annotations
@@ -24,21 +30,24 @@ import argparse
 import csv
 import json
 import os
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import t
 from torch.nn import functional as F  # noqa: N812
 
 from omicsai.embedding import composition
-from omicsai.embedding.batching import batches
+from omicsai.embedding.pooling import LONGEST, SAMPLE, Pooling, layer_means
 from omicsai.embedding.pretrain import MaskedModel, load_masked, perplexity
 from omicsai.embedding.t5 import Shape
 from omicsai.embedding.tiny import TINY
 from omicsai.embedding.vocabulary import PROTT5
-from omicsai.progress import track
 from omicsai.sequences import canonical, parse_fasta
 from omicsai.sequences.alphabet import AMINO_ACIDS
 
@@ -270,31 +279,17 @@ def random_model(shape: Shape) -> MaskedModel:
     return model.eval()
 
 
-def layer_means(model: MaskedModel, residues: Sequence[str], path: Path) -> np.ndarray:
-    """Mean of every layer's states over the residues, (n, layers + 1, width)."""
-    if path.exists():
-        return np.load(path)
-    order = sorted(range(len(residues)), key=lambda i: -len(residues[i]))
-    lengths = [len(residues[i]) for i in order]
-    width = model.encoder.shape.d_model
-    found = np.zeros((len(residues), len(model.encoder.blocks) + 1, width), np.float32)
-    model.encoder.to(torch.bfloat16)
-    with torch.inference_mode():
-        for part in track(
-            cut := list(batches(lengths, 4096)), total=len(cut), label="embed"
-        ):
-            tokens = [PROTT5.tokens(residues[i]) for i in order[part]]
-            states = model.encoder.states(
-                torch.from_numpy(np.concatenate(tokens)), [len(each) for each in tokens]
-            )
-            start = 0
-            for i, each in zip(order[part], tokens, strict=True):
-                for layer, hidden in enumerate(states):
-                    mean = hidden[start : start + len(each) - 1].float().mean(0)
-                    found[i, layer] = mean.numpy()
-                start += len(each)
-    np.save(path, found)
-    return found
+def cached(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Read what was computed before, or compute and keep it."""
+    if not path.exists():
+        np.save(path, make())
+    return np.load(path)
+
+
+def fitting_proteins(corpus: Path, selection: Path) -> list[str]:
+    """Training proteins that the pooling of every model is fitted on."""
+    usable = [text for text in parts_of(selection, corpus)["train"] if len(text) <= LONGEST]
+    return random.Random(1).sample(usable, SAMPLE)
 
 
 def standardised(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -344,78 +339,122 @@ def probe(task: Task, X: np.ndarray, seed: int) -> tuple[float, float]:
     return best
 
 
-def nearest(task: Task, X: np.ndarray, seed: int) -> tuple[float, float]:
-    """Share of domains whose nearest neighbour is of their superfamily.
+def choosing(task: Task) -> np.ndarray:
+    """Rows of the half of the superfamilies that settings were chosen on."""
+    return np.array([sha256(str(n).encode()).digest()[0] % 2 == 0 for n in task.labels])
 
-    Only domains that have another of their superfamily count; half the superfamilies are
-    for choosing, half for the result.
+
+def nearest(task: Task, X: np.ndarray) -> np.ndarray:
+    """Whether each domain's nearest neighbour (cosine) is of its superfamily.
+
+    NaN for domains that have no other of their superfamily.
     """
-    X = standardised(X, np.arange(len(X)))
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    X = X / np.linalg.norm(X, axis=1, keepdims=True)
     near = np.empty(len(X), dtype=int)
     for start in range(0, len(X), 1000):
         similarity = X[start : start + 1000] @ X.T
         similarity[np.arange(len(similarity)), start + np.arange(len(similarity))] = -2
         near[start : start + 1000] = similarity.argmax(1)
-    names, codes, counts = np.unique(task.labels, return_inverse=True, return_counts=True)
-    hit, counted = task.labels[near] == task.labels, counts[codes] > 1
-    choosing = np.random.default_rng(seed).random(len(names))[codes] < 0.5
-    return tuple(float(hit[counted & half].mean()) for half in (choosing, ~choosing))
+    _, codes, counts = np.unique(task.labels, return_inverse=True, return_counts=True)
+    return np.where(counts[codes] > 1, task.labels[near] == task.labels, np.nan)
 
 
-def poolings(means: np.ndarray, composition: np.ndarray) -> dict[str, np.ndarray]:
-    """Vectors by the way they are pooled."""
-    last = means.shape[1] - 1
-    ways = {
-        "last": [last],
-        "middle": [(last + 1) // 2],
-        "upper": [*range(last // 2, last + 1)],
-        "all": [*range(1, last + 1)],
-    }
-    found = {
-        name: means[:, layers].reshape(len(means), -1) for name, layers in ways.items()
-    }
-    with_composition = {
-        f"{name} and composition": np.concatenate([X, composition], axis=1)
-        for name, X in found.items()
-    }
-    return found | with_composition
+def resampled(values: np.ndarray, groups: np.ndarray) -> list[float]:
+    """Mean and its 95 % interval over resampled groups; NaN does not count."""
+    there = ~np.isnan(values)
+    _, codes = np.unique(groups[there], return_inverse=True)
+    sums = np.bincount(codes, values[there])
+    sizes = np.bincount(codes)
+    drawn = np.random.default_rng(1).integers(len(sums), size=(2000, len(sums)))
+    low, high = np.quantile(sums[drawn].sum(1) / sizes[drawn].sum(1), [0.025, 0.975])
+    return [round(float(v), 4) for v in (values[there].mean(), low, high)]
+
+
+def measure_nearest(task: Task, vectors: dict[str, np.ndarray]) -> dict[str, dict]:
+    """Hit rates; the half to choose on says whether to standardise each encoder."""
+    half, hits, report = choosing(task), {}, {}
+    for kind, X in vectors.items():
+        ways = {"as it is": X, "standardised": standardised(X, np.arange(len(X)))}
+        found = {way: nearest(task, each) for way, each in ways.items()}
+        way = max(found, key=lambda way: np.nanmean(found[way][half]))
+        hits[kind] = found[way]
+        report[kind] = {
+            "way": way,
+            "choosing half": round(float(np.nanmean(found[way][half])), 4),
+            "other half": resampled(hits[kind][~half], task.labels[~half]),
+            "all": resampled(hits[kind], task.labels),
+        }
+    for kind in vectors:
+        apart = hits["tiny"] - hits[kind]
+        report[kind]["tiny is better by, other half"] = resampled(
+            apart[~half], task.labels[~half]
+        )
+        report[kind]["tiny is better by, all"] = resampled(apart, task.labels)
+        print(task.name, kind, report[kind], flush=True)
+    return report
+
+
+def measure_splits(
+    task: Task, vectors: dict[str, np.ndarray], seeds: int
+) -> dict[str, dict]:
+    """Scores of linear probes over splits, and the paired difference to `tiny`."""
+    found = {}
+    for kind, X in vectors.items():
+        found[kind] = np.array([probe(task, X, seed) for seed in range(seeds)])
+        print(
+            task.name, task.metric, kind, "validation and test",
+            found[kind].mean(0).round(4), "+-", found[kind].std(0, ddof=1).round(4),
+            flush=True,
+        )  # fmt: skip
+    report = {}
+    for kind, scores in found.items():
+        apart = found["tiny"][:, 1] - scores[:, 1]
+        spread = t.ppf(0.975, seeds - 1) * apart.std(ddof=1) / seeds**0.5
+        report[kind] = {
+            "validation": scores[:, 0].round(4).tolist(),
+            "test": scores[:, 1].round(4).tolist(),
+            "tiny is better by": [
+                round(float(apart.mean() + shift), 4) for shift in (0, -spread, spread)
+            ],
+        }
+        print(task.name, kind, report[kind]["tiny is better by"], flush=True)
+    return report
 
 
 def measure_probes(options: argparse.Namespace) -> None:
-    """Print validation and test scores of every task, encoder and pooling."""
+    """Print scores of every task and encoder, and how far `tiny` is from each."""
     cache = options.cache
     cache.mkdir(parents=True, exist_ok=True)
+    fit = fitting_proteins(options.corpus, options.selection)
+    models = {
+        "random": random_model(load_masked(options.model).encoder.shape),
+        "tiny": load_masked(options.model),
+    }
     report: dict[str, dict] = {}
     for name in options.tasks:
         task = load_task(name, cache)
-        measure = nearest if name == "superfamily" else probe
-        base = np.stack([composition(text) for text in task.residues])
-        vectors = {"composition": {"": base}}
-        models = {"random": lambda: random_model(load_masked(options.model).encoder.shape)}
-        if not options.baselines:
-            models["tiny"] = lambda: load_masked(options.model)
-        for kind, make in models.items():
-            path = cache / f"{name}.{kind}-{options.tag}.npy"
-            vectors[kind] = poolings(layer_means(make(), task.residues, path), base)
-        scores = report[name] = {}
-        for kind, each in vectors.items():
-            for way, X in each.items():
-                if options.pooling and kind != "composition" and way not in options.pooling:
-                    continue
-                found = np.array([measure(task, X, seed) for seed in range(options.seeds)])
-                scores[f"{kind} {way}".strip()] = {
-                    "validation": found[:, 0].round(4).tolist(),
-                    "test": found[:, 1].round(4).tolist(),
-                }
-                spread = found[:, 1].std(ddof=1) if len(found) > 1 else 0.0
-                print(
-                    f"{name} {task.metric}, {kind} {way}: "
-                    f"validation {found[:, 0].mean():.4f}, "
-                    f"test {found[:, 1].mean():.4f} +- {spread:.4f}", flush=True,
-                )  # fmt: skip
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=2) + "\n")
+        vectors = {"composition": np.stack([composition(text) for text in task.residues])}
+        for kind, model in models.items():
+            encoder = model.encoder.to(torch.bfloat16)
+            every = range(encoder.shape.num_layers + 1)
+            means, fitted = (
+                cached(
+                    cache / f"{which}.{kind}-{options.tag}.npy",
+                    partial(layer_means, encoder, residues, every),
+                )[:, 1:]
+                for which, residues in ((name, task.residues), ("fit", fit))
+            )
+            pooling = Pooling.fit(fit, fitted)
+            pooled = pooling(task.residues, means)
+            vectors["pairs"] = pooled[:, : len(pooling.pairs)]
+            vectors[f"{kind}, means"] = means.reshape(len(means), -1)
+            vectors[kind] = pooled
+        if name == "superfamily":
+            report[name] = measure_nearest(task, vectors)
+        else:
+            report[name] = measure_splits(task, vectors, options.seeds)
+        if options.out:
+            options.out.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def main() -> None:
@@ -429,8 +468,12 @@ def main() -> None:
     second.add_argument("model", type=Path, nargs="?", default=TINY)
     second.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     second.add_argument("--seeds", type=int, default=5)
-    second.add_argument("--pooling", nargs="+", help="only these ways")
-    second.add_argument("--baselines", action="store_true", help="without the model")
+    second.add_argument(
+        "--selection", type=Path, required=True, help="folder of the run's selection.tsv"
+    )
+    second.add_argument(
+        "--corpus", type=Path, default=SHARED / "proteins/corpus_dev_90k.fasta.xz"
+    )
     second.add_argument("--cache", type=Path, default=Path("probe_cache"))
     second.add_argument("--tag", default="1", help="name of this model in the cache")
     second.add_argument("--out", type=Path, help="JSON file of all scores")
