@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omicsai.errors import InputError
+from omicsai.config import read_config
+from omicsai.errors import ConfigError, InputError
 from omicsai.simulate.trna import simulate_trnas, write_trnas
 from omicsai.trna import (
     LABELS,
@@ -731,12 +732,25 @@ def test_isotype_learns_from_bodies_and_predicts_another_folder(
     folder, tmp_path, run_omicsai
 ):
     assert run_omicsai(
-        "isotype", folder / "trna", "--predict", folder / "trna", "--members", "2",
-        "--epochs", "8", "--out", tmp_path / "i",
+        "isotype", folder / "trna", "--predict", folder / "trna", "--head", "linear",
+        "--members", "2", "--epochs", "8", "--out", tmp_path / "i",
     ) == 0  # fmt: skip
     metrics = json.loads((tmp_path / "i" / "metrics.json").read_text())
     assert metrics["accuracy"] > 2 / 20
     assert (tmp_path / "i" / "b.predictions.tsv").is_file()
+
+
+def test_ridge_head_takes_the_place_of_members_and_refuses_them(
+    folder, tmp_path, run_omicsai, capsys
+):
+    out = tmp_path / "i"
+    assert run_omicsai("isotype", folder / "trna", "--out", out) == 0
+    assert json.loads((out / "metrics.json").read_text())["accuracy"] > 2 / 20
+    capsys.readouterr()
+    assert run_omicsai("isotype", folder / "trna", "--members", "2", "--out", out) == 1
+    assert "the ridge head has no members: choose head linear" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"isotype.*has no loss or epochs"):
+        read_config({"isotype": {"epochs": 3, "loss": "cross_entropy"}})
 
 
 def test_wrong_use_of_commands_is_one_line(folder, tmp_path, run_omicsai, capsys, write):
