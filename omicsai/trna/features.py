@@ -192,9 +192,8 @@ def make_features(
         Whether positions 34 to 36 are looked at (the control, not the question).
     """
     K = body_similarity(landmarks, landmarks, weights, keep_anticodon=keep_anticodon)
-    # a triangular root does: what is learned does not depend on the axes of the features
-    K = K.astype(np.float64) + JITTER * np.eye(len(K))
-    root = np.linalg.cholesky(K)
+    # a triangular root will do: a ridge does not depend on the axes of its features
+    root = np.linalg.cholesky(K.astype(np.float64) + JITTER * np.eye(len(K)))
     whitening = solve_triangular(root, np.eye(len(K)), lower=True).T
     return BodyFeatures(
         landmarks, weights, keep_anticodon, np.ascontiguousarray(whitening, np.float32)
