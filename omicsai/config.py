@@ -491,6 +491,21 @@ class IsotypeOptions(Section):
         0.85, description="identity at which tRNAs are of one cluster"
     )
 
+    @model_validator(mode="after")
+    def _nothing_is_without_effect(self) -> IsotypeOptions:
+        fields = type(self).model_fields
+        idle = [
+            name
+            for name in ("loss", "members", "epochs")
+            if self.head == "ridge" and getattr(self, name) != fields[name].default
+        ]
+        if idle:
+            raise ValueError(
+                f"the ridge head has no {' or '.join(idle)}: choose head linear, or "
+                "leave that out"
+            )
+        return self
+
 
 class PairingOptions(Section):
     """Synthetases and tRNAs of the same genomes."""
@@ -600,11 +615,13 @@ def options_from(section: type[Section], values: Mapping[str, Any]) -> Section:
     try:
         return section.model_validate(dict(values))
     except ValidationError as error:
-        problems = [
-            f"--{str(item['loc'][0]).replace('_', '-')} "
-            f"{item['input']!r}: {problem_text(dict(item), section, named=False)}"
-            for item in error.errors()
-        ]
+        problems = []
+        for item in error.errors():
+            text = problem_text(dict(item), section, named=False)
+            if item["loc"]:  # else it is about several options
+                option = str(item["loc"][0]).replace("_", "-")
+                text = f"--{option} {item['input']!r}: {text}"
+            problems.append(text)
         raise ConfigError("; ".join(problems)) from None
 
 
@@ -619,7 +636,9 @@ def problem_text(
             section = section.model_fields[part].annotation  # type: ignore[assignment]
         known = list(section.model_fields)
         return f"'{'.'.join(loc)}' is not a known key{_suggest(loc[-1], known)}"
-    name = f"'{'.'.join(loc)}' = {item['input']!r}: " if named and loc else ""
+    whole = isinstance(item["input"], dict)  # a section, whose options do not go together
+    value = "" if whole else f" = {item['input']!r}"
+    name = f"'{'.'.join(loc)}'{value}: " if named and loc else ""
     if item["type"] == "literal_error":
         allowed = [
             word.strip("' ")
@@ -628,7 +647,7 @@ def problem_text(
         return (
             f"{name}not one of {', '.join(allowed)}{_suggest(str(item['input']), allowed)}"
         )
-    message = str(item["msg"])
+    message = str(item["msg"]).removeprefix("Value error, ")
     return f"{name}{message[0].lower()}{message[1:]}"
 
 

@@ -7,7 +7,9 @@ import csv
 import json
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import fields
 from importlib import resources
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omicsai.errors import InputError
+from omicsai.config import read_config
+from omicsai.errors import ConfigError, InputError
 from omicsai.simulate.trna import simulate_trnas, write_trnas
 from omicsai.trna import (
     LABELS,
@@ -46,6 +49,14 @@ from omicsai.trna import (
     read_identity,
     read_trnas,
     stockholm,
+)
+from omicsai.trna.cloverleaf import (
+    CCA_LOG_ODDS,
+    LEAD_PRIOR,
+    TAIL_PRIOR,
+    Segmentation,
+    load_model,
+    segment,
 )
 from omicsai.trna.covariance import second_opinion
 from omicsai.trna.drawing import cloverleaf_svg, drawings
@@ -200,6 +211,92 @@ def test_protein_and_empty_records_get_a_reason(write):
     assert "not nucleotides" in records["reason"][0]
     assert records["reason"][1] == "empty sequence"
     assert "already used by record 3" in records["reason"][3]
+
+
+def all_ways(s: str) -> list[tuple[float, tuple[int, ...]]]:
+    """Score every segmentation of a sequence, base by base and pair by pair."""
+    model, n = load_model(), len(s)
+    code = {i: "ACGU".index(base) for i, base in enumerate(s)}
+
+    def base(i, *labels, step=1):
+        places = [(label, code.get(i + step * k, 4)) for k, label in enumerate(labels)]
+        return sum(float(model.base[label][c]) for label, c in places)
+
+    def stem(first, last, *labels):
+        codes = [(code.get(first + k, 4), code.get(last - k, 4)) for k in range(7)]
+        pairs = zip(labels, codes, strict=False)
+        return sum(float(model.pair[label][5 * x + y]) for label, (x, y) in pairs)
+
+    leads = [  # lead, linker: score up to the D stem, and where that begins
+        ((lead, linker), lead + 7 + linker, float(LEAD_PRIOR[lead])
+         + model.span("linker", linker) + base(lead + 7, *["8", "9"][:linker]))
+        for lead, linker in product(range(5), range(1, 4))
+    ]  # fmt: skip
+    d_arms = [  # D stem to the anticodon arm
+        ((*key, alpha, beta, hinge), d + 13 + alpha + beta + hinge, score
+         + stem(d, d + 12 + alpha + beta, "10", "11", "12", "13") + base(d + 4, "14", "15")
+         + base(d + 6, *["16", "17", "17a"][:alpha]) + base(d + 6 + alpha, "18", "19")
+         + base(d + 8 + alpha, *["20", "20a", "20b"][:beta])
+         + base(d + 8 + alpha + beta, "21") + model.span("alpha", alpha)
+         + model.span("beta", beta) + model.span("hinge", hinge)
+         + (base(d + 12 + alpha + beta + hinge, "26") if hinge else 0))
+        for key, d, score in leads
+        for alpha, beta, hinge in product(range(6), range(7), range(3))
+    ]  # fmt: skip
+    arms = [  # through the anticodon arm
+        ((*key, loop), a + 10 + loop, score
+         + stem(a, a + 9 + loop, "27", "28", "29", "30", "31") + base(a + 5, "32", "33")
+         + base(a + 3 + loop, "37", "38") + model.span("anticodon_loop", loop)
+         + base(a + 10 + loop, "44", "45", "46"))
+        for key, a, score in d_arms if 21 <= a <= 40
+        for loop in (6, 7, 8)
+    ]  # fmt: skip
+    t_arms = {}
+    for tail, loop in product(range(8), (6, 7, 8)):
+        end, first = n - tail, n - tail - 18 - loop
+        score = TAIL_PRIOR[tail] + base(end - 1, "73") + model.span("t_loop", loop)
+        score += sum(
+            CCA_LOG_ODDS[s[end + k] == "CCA"[k]] for k in range(3) if tail > k
+        )  # fmt: skip
+        score += stem(first, end - 9, "49", "50", "51", "52", "53")
+        score += base(first + 5, "54", "55", "56", "57", "58") + base(first - 1, "48")
+        t_arms[tail, loop] = first, score + base(end - 15, "59", "60")
+    acceptor = {
+        (lead, tail): stem(lead, n - tail - 2, *map(str, range(1, 8)))
+        for lead, tail in product(range(5), range(8))
+    }
+    return [
+        (score + last + acceptor[key[0], tail] + model.span("variable", first - b),
+         (*key, first - b, loop, tail))
+        for key, b, score in arms
+        for (tail, loop), (first, last) in t_arms.items() if 0 <= first - b <= 40
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sequence", [ECOLI["Ala"], ECOLI["Leu"][3:-5], ECOLI["SeC"]])
+def test_the_best_of_all_ways_is_found_with_its_share_of_them(sequence):
+    scores, ways = zip(*all_ways(sequence), strict=True)
+    # beside others, so that what is done for some lengths only is done here
+    found = segment([YEAST_PHE, sequence, YEAST_LEU_WITH_INTRON])
+    best = int(np.argmax(scores))
+    names = [field.name for field in fields(Segmentation)][:-2]
+    assert tuple(int(getattr(found, name)[1]) for name in names) == ways[best]
+    assert found.score[1] == pytest.approx(scores[best], abs=1e-4)
+    share = 1 / np.exp(np.array(scores) - scores[best]).sum()
+    assert found.posterior[1] == pytest.approx(share, rel=1e-4)
+
+
+def test_a_sequence_is_read_alike_alone_and_among_others():
+    among = segment([*ECOLI.values(), YEAST_LEU_WITH_INTRON, "A" * 60])
+    quick = segment([*ECOLI.values(), YEAST_LEU_WITH_INTRON, "A" * 60], posterior=False)
+    alone = segment([ECOLI["His"]])
+    for field in fields(Segmentation):
+        assert getattr(alone, field.name)[0] == getattr(among, field.name)[2]
+        if field.name != "posterior":
+            values = getattr(among, field.name), getattr(quick, field.name)
+            np.testing.assert_array_equal(*values)
+    assert np.isnan(quick.posterior).all()
+    assert among.score[-1] < 0
 
 
 def test_shuffled_trnas_are_never_ok():
@@ -635,12 +732,25 @@ def test_isotype_learns_from_bodies_and_predicts_another_folder(
     folder, tmp_path, run_omicsai
 ):
     assert run_omicsai(
-        "isotype", folder / "trna", "--predict", folder / "trna", "--members", "2",
-        "--epochs", "8", "--out", tmp_path / "i",
+        "isotype", folder / "trna", "--predict", folder / "trna", "--head", "linear",
+        "--members", "2", "--epochs", "8", "--out", tmp_path / "i",
     ) == 0  # fmt: skip
     metrics = json.loads((tmp_path / "i" / "metrics.json").read_text())
     assert metrics["accuracy"] > 2 / 20
     assert (tmp_path / "i" / "b.predictions.tsv").is_file()
+
+
+def test_ridge_head_takes_the_place_of_members_and_refuses_them(
+    folder, tmp_path, run_omicsai, capsys
+):
+    out = tmp_path / "i"
+    assert run_omicsai("isotype", folder / "trna", "--out", out) == 0
+    assert json.loads((out / "metrics.json").read_text())["accuracy"] > 2 / 20
+    capsys.readouterr()
+    assert run_omicsai("isotype", folder / "trna", "--members", "2", "--out", out) == 1
+    assert "the ridge head has no members: choose head linear" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"isotype.*has no loss or epochs"):
+        read_config({"isotype": {"epochs": 3, "loss": "cross_entropy"}})
 
 
 def test_wrong_use_of_commands_is_one_line(folder, tmp_path, run_omicsai, capsys, write):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.workflow
 def finished(tmp_path_factory):
     folder = new_project(
         tmp_path_factory.mktemp("trna") / "run", BATCHES,
-        isotype={"members": 2, "epochs": 4}, identity={"permutations": 20},
+        identity={"permutations": 20},
     )  # fmt: skip
     snakemake(folder)
     return folder

@@ -5,13 +5,15 @@ end lie, the rest of the score is a sum of parts, so that the best of the millio
 to cut a sequence is found by a handful of array operations over all sequences at once; no
 step decides before another has been seen. The sum over all ways gives the posterior
 probability of the best one.
+
+Sequences are the last axis of every array, so that each operation runs along many of them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -44,7 +46,10 @@ LOOP_7 = (6, 7, 8)  # lengths of anticodon and T loop
 LEAD_PRIOR = np.log([0.90, 0.07, 0.01, 0.01, 0.01])
 TAIL_PRIOR = np.log([0.50, 0.015, 0.015, 0.45, 0.005, 0.005, 0.005, 0.005])
 CCA_LOG_ODDS = {True: 1.3, False: -3.0}
-CHUNK = 128  # sequences at a time: their tables stay in the cache
+CHUNK = 192  # sequences at a time: their tables stay in the cache
+NEVER = np.float32(-1e9)  # what cannot be; finite, so that differences of it are no NaN
+CODES = np.full(256, UNKNOWN, dtype=np.intp)
+CODES[list(NUCLEOTIDES.encode())] = range(4)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ class Segmentation:
     score
         (n,) float32 log-odds against random bases, nats.
     posterior
-        (n,) float32 probability of this segmentation among all.
+        (n,) float32 probability of this segmentation among all; NaN if it was not asked
+        for.
     """
 
     lead: NDArray[np.int64]
@@ -127,20 +133,16 @@ def as_model(raw: dict[str, Any]) -> Model:
 
 def encode(
     sequences: Sequence[str], *, width: int, from_end: bool = False
-) -> NDArray[np.int64]:
-    """Codes (n, width) of the first bases, or of the last ones counted from the end."""
-    letters = np.full(256, UNKNOWN, dtype=np.int64)
-    for code, base in enumerate(NUCLEOTIDES):
-        letters[ord(base)] = code
-    codes = np.full((len(sequences), width), UNKNOWN, dtype=np.int64)
-    for row, sequence in enumerate(sequences):
-        shown = sequence[::-1] if from_end else sequence
-        raw = np.frombuffer(shown[:width].encode("ascii"), dtype=np.uint8)
-        codes[row, : len(raw)] = letters[raw]
-    return codes
+) -> NDArray[np.intp]:
+    """Codes (width, n) of the first bases, or of the last ones counted from the end."""
+    shown = [s[: -width - 1 : -1] if from_end else s[:width] for s in sequences]
+    text = "".join([s.ljust(width) for s in shown]).encode("ascii", "replace")
+    return CODES[np.frombuffer(text, np.uint8).reshape(len(shown), width).T.copy()]
 
 
-def segment(sequences: Sequence[str], model: Model | None = None) -> Segmentation:
+def segment(
+    sequences: Sequence[str], model: Model | None = None, *, posterior: bool = True
+) -> Segmentation:
     """Find the best segmentation of each sequence.
 
     Parameters
@@ -149,6 +151,8 @@ def segment(sequences: Sequence[str], model: Model | None = None) -> Segmentatio
         Upper-case RNA without introns.
     model
         Parameters; the shipped ones by default.
+    posterior
+        Whether to sum over all segmentations too, which takes half of the time.
 
     Returns
     -------
@@ -156,113 +160,145 @@ def segment(sequences: Sequence[str], model: Model | None = None) -> Segmentatio
         Also for sequences that are no tRNA: judge by score and posterior.
     """
     model = model or load_model()
-    if not len(sequences):
-        none = np.zeros(0, dtype=np.int64)
-        empty = none.astype(np.float32)
-        spans = list(Segmentation.__dataclass_fields__)[:-2]
-        return Segmentation(**dict.fromkeys(spans, none), score=empty, posterior=empty)
-    chunks = [
-        _segment_chunk(sequences[i : i + CHUNK], model)
-        for i in range(0, len(sequences), CHUNK)
-    ]
-    names = Segmentation.__dataclass_fields__
-    return Segmentation(
-        **{name: np.concatenate([getattr(c, name) for c in chunks]) for name in names}
-    )
+    lengths = np.array([len(s) for s in sequences], dtype=np.int64)
+    order = np.argsort(lengths, kind="stable")  # those of one length have fewer ways
+    chunks = [order[i : i + CHUNK] for i in range(0, len(order), CHUNK)]
+    read = [_segment_chunk([sequences[i] for i in c], model, posterior) for c in chunks]
+    found: dict[str, Any] = {}
+    for field in fields(Segmentation):
+        kind = np.float32 if field.name in ("score", "posterior") else np.int64
+        found[field.name] = np.zeros(len(order), kind)
+        for rows, part in zip(chunks, read, strict=True):
+            found[field.name][rows] = part[field.name]
+    return Segmentation(**found)
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Best way to reach each state, how, and the sum over all ways (log)."""
+    """Ways to reach each state.
 
+    Attributes
+    ----------
+    candidates
+        (choices, states..., n) score of the best way by each choice.
+    best
+        (states..., n) score of the best of them.
+    excess
+        (states..., n) log of the sum over all ways, less the best; None if not wanted.
+    """
+
+    candidates: NDArray[np.float32]
     best: NDArray[np.float32]
-    how: NDArray[np.int64]
-    total: NDArray[np.float32]
+    excess: NDArray[np.float32] | None
+
+    def choice(self, first: NDArray, second: NDArray) -> NDArray[np.int64]:
+        """Return the best choice (n,) for one state of each sequence, first of equals."""
+        options = self.candidates[:, first, second, np.arange(len(first))]
+        return options.argmax(axis=0).astype(np.int64)
 
 
-def _choose(candidates: NDArray, extra: NDArray) -> _Table:
-    """Reduce the last axis; `extra` is what the sum of a candidate exceeds its best by."""
-    how = candidates.argmax(axis=-1)
-    best = np.take_along_axis(candidates, how[..., None], axis=-1)[..., 0]
-    safe = np.where(np.isfinite(best), best, 0)
-    mass = np.exp(candidates + extra - safe[..., None]).sum(axis=-1)
-    with np.errstate(divide="ignore"):
-        return _Table(best, how, safe + np.log(mass))
+def _choose(candidates: NDArray, excess: NDArray | None) -> _Table:
+    """Reduce the first axis; `excess` is that of each candidate, None for no sums."""
+    best = candidates.max(axis=0)
+    if excess is None:
+        return _Table(candidates, best, None)
+    return _Table(candidates, best, np.log(np.exp(candidates - best + excess).sum(axis=0)))
 
 
-def _excess(table: _Table) -> NDArray:
-    """By how much the sum over all ways exceeds the best one; 0 where there is none."""
-    reached = np.isfinite(table.best)
-    with np.errstate(invalid="ignore"):
-        return np.where(reached, table.total - table.best, 0)
-
-
-def _segment_chunk(sequences: Sequence[str], model: Model) -> Segmentation:
+def _segment_chunk(
+    sequences: list[str], model: Model, posterior: bool
+) -> dict[str, NDArray]:
+    """Fields of the `Segmentation` of sequences of about the same length."""
     n = len(sequences)
-    rows = np.arange(n)
+    if n == 1:  # NumPy adds up a single column in another order
+        alone = _segment_chunk(sequences * 2, model, posterior)
+        return {name: values[:1] for name, values in alone.items()}
     lengths = np.array([len(s) for s in sequences], dtype=np.int64)
     X = encode(sequences, width=ARM_STARTS.stop + 24)
     R = encode(sequences, width=TAILS + 28, from_end=True)
-
-    d_loop, d_arm, start = _to_anticodon_arm(X, model)
-    end = _through_anticodon_arm(X, start, model)
-    three_prime = (
-        _acceptor(X, R, model)[..., None] + _t_arm(R, model)[:, None]
-    )  # lead, tail, T loop
+    # the shortest T arm and acceptor stem take 24 bases, the anticodon arm 16
+    last = max(ARM_STARTS.start, min(ARM_STARTS.stop - 1, int(lengths.max()) - 40))
+    arms = np.arange(ARM_STARTS.start, last + 1)
+    none = np.zeros(1, np.float32) if posterior else None
+    d_loop = _d_loop(X, model, none)
+    d_arm = _d_arm(X, d_loop, arms, model)
+    start = _start(X, d_arm, model)
+    end = _through_anticodon_arm(X, start, arms, model)
     # anticodon arms end before b; T arms begin `first` bases before the end
-    b = np.arange(ARM_STARTS.start + 16, ARM_STARTS.stop + 18)
-    first = np.arange(TAILS)[:, None] + 18 + np.array(LOOP_7)
-    variable = lengths[:, None, None, None] - first - b[:, None, None]
-    known = model.length["variable"]
-    possible = (variable >= 0) & (variable < len(known))
-    span = np.where(possible, known[np.where(possible, variable, 0)], -np.inf)
-    span = span + _singles(X, b, ("44", "45", "46"), model)[:, :, None, None]
-    total = end.best[..., None, None] + span[:, None] + three_prime[:, :, None]
-    excess = np.broadcast_to(_excess(end)[..., None, None], total.shape)
-    whole = _choose(total.reshape(n, -1), excess.reshape(n, -1))
+    b = np.arange(arms[0] + 16, arms[-1] + 19)
+    tail, loop = np.arange(TAILS)[:, None], np.arange(len(LOOP_7))
+    first = tail + 18 + LOOP_7[0] + loop
+    three_prime = _acceptor(X, R, model)[:, :, None] + _t_arm(R, model)
+    span = _variable(lengths - first[0, 0] - b[0], len(b) + TAILS + 2, model)
+    span = span[np.arange(len(b))[:, None, None] + tail + loop]
+    span += _singles(X, b, ("44", "45", "46"), model)[:, None, None]
+    total = end.best[:, :, None, None] + span
+    total += three_prime[:, None]  # lead, end, tail, T loop
+    flat = total.reshape(-1, n)
+    how = flat.argmax(axis=0)
+    score = flat[how, np.arange(n)]
+    chance = np.full(n, np.nan, np.float32)
+    if end.excess is not None:
+        total -= score
+        total += end.excess[:, :, None, None]
+        chance = 1 / np.exp(flat, out=flat).sum(axis=0)
 
-    lead, at_end, tail, t = np.unravel_index(whole.how, total.shape[1:])
-    loop = end.how[rows, lead, at_end]
-    at_start = at_end - loop
-    linker = start.how[rows, lead, at_start] + 1
-    d_start = lead + 7 + linker - D_STARTS.start
-    hinge = d_arm.how[rows, d_start, at_start]
-    extra = at_start + ARM_STARTS.start - (d_start + D_STARTS.start) - 13 - hinge
-    alpha = d_loop.how[rows, d_start, np.clip(extra, 0, D_LOOP_EXTRA - 1)]
-    return Segmentation(
-        lead=lead,
-        linker=linker,
-        alpha=alpha,
-        beta=extra - alpha,
-        hinge=hinge,
-        anticodon_loop=loop + LOOP_7[0],
-        variable=lengths - first[tail, t] - b[at_end],
-        t_loop=t + LOOP_7[0],
-        tail=tail,
-        score=whole.best.astype(np.float32),
-        posterior=np.exp(-_excess(whole)).astype(np.float32),
-    )
+    lead, at_end, at_tail, t = np.unravel_index(how, total.shape[:-1])
+    at_loop = end.choice(lead, at_end)
+    at_start = at_end - at_loop
+    linker = start.choice(lead, at_start) + 1
+    d_start = lead + linker - 1
+    hinge = d_arm.choice(d_start, at_start)
+    extra = np.clip(at_start - d_start - hinge, 0, D_LOOP_EXTRA - 1)
+    alpha = d_loop.choice(d_start, extra)
+    return {
+        "lead": lead,
+        "linker": linker,
+        "alpha": alpha,
+        "beta": extra - alpha,
+        "hinge": hinge,
+        "anticodon_loop": at_loop + LOOP_7[0],
+        "variable": lengths - first[at_tail, t] - b[at_end],
+        "t_loop": t + LOOP_7[0],
+        "tail": at_tail,
+        "score": np.where(score > NEVER / 2, score, -np.inf),
+        "posterior": chance,
+    }
 
 
 def _singles(
     codes: NDArray, starts: NDArray, labels: Sequence[str], model: Model, step: int = 1
 ) -> NDArray[np.float32]:
-    """Score of consecutive unpaired positions that begin at each start."""
-    total: NDArray[np.float32] = np.zeros((len(codes), *np.shape(starts)), np.float32)
+    """Score (starts..., n) of consecutive unpaired positions that begin at each start."""
+    total = np.zeros((*np.shape(starts), codes.shape[1]), np.float32)
     for k, label in enumerate(labels):
-        if label not in model.base:  # the first round of training
-            continue
-        total += model.base[label][codes[:, starts + step * k]]
+        if label in model.base:  # not yet in the first round of training
+            total += model.base[label].take(codes[starts + step * k])
     return total
 
 
 def _pairs(
-    five: NDArray, three: NDArray, labels: Sequence[str], model: Model
-) -> NDArray[np.float32]:
-    """Score of stem pairs: codes (n, ..., pairs) of both strands, outermost first."""
-    total = np.zeros(np.broadcast_shapes(five.shape, three.shape)[:-1], dtype=np.float32)
-    for k, label in enumerate(labels):
-        total += model.pair[label][5 * five[..., k] + three[..., k]]
+    five: NDArray, starts: NDArray, three: NDArray, ends: NDArray, stem: str,
+    model: Model, steps: tuple[int, int] = (1, -1),
+) -> NDArray[np.float32]:  # fmt: skip
+    """Score (starts x ends..., n) of a stem, from its outermost pair inwards.
+
+    Parameters
+    ----------
+    five, three
+        Codes that hold the 5' and the 3' strand.
+    starts, ends
+        Rows of the outermost pair, which broadcast.
+    stem
+        Which of `STEM_STARTS`.
+    steps
+        From one pair to the next in either.
+    """
+    shape = np.broadcast_shapes(np.shape(starts), np.shape(ends))
+    total = np.zeros((*shape, five.shape[1]), dtype=np.float32)
+    for k, label in enumerate(STEM_STARTS[stem]):
+        pair = 5 * five[starts + steps[0] * k] + three[ends + steps[1] * k]
+        total += model.pair[label].take(pair)
     return total
 
 
@@ -274,113 +310,112 @@ STEM_STARTS = {
 }  # fmt: skip
 
 
-def _to_anticodon_arm(X: NDArray, model: Model) -> tuple[_Table, _Table, _Table]:
-    """From the 5' end to the anticodon arm.
-
-    Returns
-    -------
-    d_loop : (n, d, w)
-        D stem begins at d and its loop has w bases more than the fixed ones; how = alpha.
-    d_arm : (n, d, a)
-        Anticodon arm begins at a; how = hinge.
-    start : (n, lead, a)
-        how = linker - 1.
-    """
-    d, w = np.array(D_STARTS), np.arange(D_LOOP_EXTRA)
-    second = d[:, None] + 9 + w  # position 22
-    k = np.arange(4)
-    stem = _pairs(
-        X[:, d[:, None, None] + k], X[:, second[..., None] + 3 - k],
-        STEM_STARTS["d"], model,
-    ) + _singles(X, second - 1, ("21",), model)  # fmt: skip
-    stem += _singles(X, d + 4, ("14", "15"), model)[..., None]
-    alpha = np.arange(len(model.length["alpha"]))
-    seat = d[:, None] + 6 + alpha  # position 18
-    gg = _singles(X, seat, ("18", "19"), model) + model.length["alpha"]
+def _d_loop(X: NDArray, model: Model, none: NDArray | None) -> _Table:
+    """D stem begins at d, its loop has w bases beyond the fixed ones: (alpha, d, w, n)."""
+    d = np.array(D_STARTS)
+    second = d[:, None] + 9 + np.arange(D_LOOP_EXTRA)  # position 22
+    stem = _pairs(X, d[:, None], X, second + 3, "d", model)
+    stem += _singles(X, second - 1, ("21",), model)
+    stem += _singles(X, d + 4, ("14", "15"), model)[:, None]
+    alphas = np.arange(len(model.length["alpha"]))
+    seat = d + 6 + alphas[:, None]  # position 18
+    gg = _singles(X, seat, ("18", "19"), model) + model.length["alpha"][:, None, None]
     for filled, label in enumerate(("16", "17", "17a")):
-        gg[..., filled + 1 :] += _singles(X, d + 6 + filled, (label,), model)[..., None]
-    beta = w[:, None] - alpha
-    known = model.length["beta"]
-    possible = (beta >= 0) & (beta < len(known))
-    spans = np.where(possible, known[np.where(possible, beta, 0)], -np.inf)
-    candidates = stem[..., None] + gg[:, :, None] + spans
-    for filled, label in enumerate(("20", "20a", "20b")):
-        after = _singles(X, seat + 2 + filled, (label,), model)
-        candidates += np.where(beta > filled, after[:, :, None], 0)
-    d_loop = _choose(candidates, np.zeros(1, np.float32))
+        gg[filled + 1 :] += _singles(X, d + 6 + filled, (label,), model)
+    after = [
+        _singles(X, seat + 2 + filled, (label,), model)
+        for filled, label in enumerate(("20", "20a", "20b"))
+    ]
+    spans = model.length["beta"][:, None]
+    candidates = np.full((len(alphas), *stem.shape), NEVER)
+    for a in alphas:
+        ways = candidates[a, :, a : a + len(spans)]  # by beta
+        np.add(stem[:, a : a + len(spans)], gg[a, :, None], out=ways)
+        ways += spans
+        for filled, scores in enumerate(after):
+            ways[:, filled + 1 :] += scores[a, :, None]
+    return _choose(candidates, none)
 
-    hinge = np.arange(len(model.length["hinge"]))
-    arms = np.array(ARM_STARTS)
-    extra = arms[:, None] - d[:, None, None] - 13 - hinge
+
+def _d_arm(X: NDArray, d_loop: _Table, arms: NDArray, model: Model) -> _Table:
+    """D stem begins at d, anticodon arm at a: (hinge, d, a, n)."""
+    hinge = np.arange(len(model.length["hinge"]))[:, None, None]
+    d = np.arange(len(D_STARTS))[:, None]
+    extra = np.arange(len(arms)) - d - hinge
     possible = (extra >= 0) & (extra < D_LOOP_EXTRA)
     place = np.where(possible, extra, 0)
-    which = np.arange(len(d))[:, None, None]
-    base_26 = _singles(X, arms - 1, ("26",), model)
-    step = model.length["hinge"] + np.where(hinge > 0, base_26[..., None], 0)
-    candidates = np.where(possible, d_loop.best[:, which, place], -np.inf)
-    d_arm = _choose(candidates + step[:, None], _excess(d_loop)[:, which, place])
+    step = np.empty((len(hinge), len(arms), X.shape[1]), np.float32)
+    step[:] = model.length["hinge"][:, None, None]
+    step[1:] += _singles(X, arms - 1, ("26",), model)
+    candidates = d_loop.best[d, place]
+    candidates[~possible] = NEVER
+    candidates += step[:, None]
+    return _choose(candidates, _at(d_loop.excess, d, place))
 
-    lead, linker = np.arange(LEADS)[:, None], np.arange(1, 4)
-    which = lead + 7 + linker - D_STARTS.start
-    step = model.length["linker"] + LEAD_PRIOR.astype(np.float32)[:, None]
-    step = (
-        step
-        + model.base["8"][X[:, lead + 7]]
-        + np.where(linker > 1, model.base["9"][X[:, lead + 8]], 0)
+
+def _start(X: NDArray, d_arm: _Table, model: Model) -> _Table:
+    """From `lead` bases before 1 to the anticodon arm: (linker - 1, lead, a, n)."""
+    lead, linker = np.arange(LEADS), np.arange(len(model.length["linker"]))[:, None]
+    prior = model.length["linker"][:, None] + LEAD_PRIOR.astype(np.float32)
+    step = prior[..., None] + _singles(X, lead + 7, ("8",), model)
+    step[1:] += _singles(X, lead + 8, ("9",), model)
+    candidates = d_arm.best[lead + linker] + step[:, :, None]
+    return _choose(candidates, _at(d_arm.excess, lead + linker))
+
+
+def _through_anticodon_arm(
+    X: NDArray, start: _Table, arms: NDArray, model: Model
+) -> _Table:
+    """To the end of the anticodon arm: (loop - 6, lead, end, n)."""
+    loop = np.array(LOOP_7)[:, None]
+    last = arms + 9 + loop
+    arm = _pairs(X, arms, X, last, "anticodon", model)
+    arm += _singles(X, arms + 5, ("32", "33"), model)
+    arm += (
+        _singles(X, last - 6, ("37", "38"), model)
+        + model.length["anticodon_loop"][:, None, None]
     )
-    candidates = d_arm.best[:, which] + step[..., None]  # n, lead, linker, a
-    start = _choose(
-        np.moveaxis(candidates, 2, 3), np.moveaxis(_excess(d_arm)[:, which], 2, 3)
-    )
-    return d_loop, d_arm, start
+    leads, states, n = start.best.shape
+    shape = (len(loop), leads, states + len(loop) - 1, n)
+    candidates = np.full(shape, NEVER)
+    excess = None if start.excess is None else np.zeros(shape, np.float32)
+    for k in range(len(loop)):
+        candidates[k, :, k : k + states] = start.best + arm[k]
+        if excess is not None:
+            excess[k, :, k : k + states] = start.excess
+    return _choose(candidates, excess)
 
 
-def _through_anticodon_arm(X: NDArray, start: _Table, model: Model) -> _Table:
-    """(n, lead, end): the arm's last base is before `end`; how = loop - 6."""
-    arms, loop = np.array(ARM_STARTS), np.array(LOOP_7)
-    k = np.arange(5)
-    last = arms[:, None] + 9 + loop
-    arm = _pairs(
-        X[:, arms[:, None, None] + k], X[:, last[..., None] - k],
-        STEM_STARTS["anticodon"], model,
-    )  # fmt: skip
-    arm += _singles(X, arms + 5, ("32", "33"), model)[..., None]
-    arm += _singles(X, last - 6, ("37", "38"), model) + model.length["anticodon_loop"]
-    ends = np.arange(len(arms) + len(loop) - 1)
-    begins = ends[:, None] - np.arange(len(loop))
-    possible = (begins >= 0) & (begins < len(arms))
-    place = np.where(possible, begins, 0)
-    arm = np.where(possible, arm[:, place, np.arange(len(loop))], -np.inf)
-    return _choose(start.best[:, :, place] + arm[:, None], _excess(start)[:, :, place])
+def _at(excess: NDArray | None, *states: NDArray) -> NDArray | None:
+    return None if excess is None else excess[states]
 
 
 def _acceptor(X: NDArray, R: NDArray, model: Model) -> NDArray[np.float32]:
-    """(n, lead, tail): acceptor stem, discriminator and what follows it."""
-    lead, tail, k = np.arange(LEADS), np.arange(TAILS), np.arange(7)
-    stem = _pairs(
-        X[:, lead[:, None] + k][:, :, None],
-        R[:, tail[:, None] + 1 + k][:, None],
-        STEM_STARTS["acceptor"], model,
-    )  # fmt: skip
-    end = _singles(R, tail, ("73",), model) + TAIL_PRIOR.astype(np.float32)
+    """(lead, tail, n): acceptor stem, discriminator and what follows it."""
+    lead, tail = np.arange(LEADS)[:, None], np.arange(TAILS)
+    stem = _pairs(X, lead, R, tail + 1, "acceptor", model, steps=(1, 1))
+    end = _singles(R, tail, ("73",), model) + TAIL_PRIOR.astype(np.float32)[:, None]
     for place, code in enumerate((1, 1, 0)):  # CCA
-        inside = tail > place
-        found = R[:, np.where(inside, tail - 1 - place, 0)] == code
+        found = R[: TAILS - 1 - place] == code
         odds = np.where(found, CCA_LOG_ODDS[True], CCA_LOG_ODDS[False])
-        end += np.where(inside, odds, 0).astype(np.float32)
-    return stem + end[:, None]
+        end[place + 1 :] += odds.astype(np.float32)
+    return stem + end
 
 
 def _t_arm(R: NDArray, model: Model) -> NDArray[np.float32]:
-    """(n, tail, T loop - 6): T arm and base 48 before it."""
-    tail, loop, k = np.arange(TAILS)[:, None], np.array(LOOP_7), np.arange(5)
+    """(tail, T loop - 6, n): T arm and base 48 before it."""
+    tail, loop = np.arange(TAILS)[:, None], np.array(LOOP_7)
     first = tail + 17 + loop  # position 49, counted from the end
-    arm = _pairs(
-        R[:, first[..., None] - k],
-        R[:, np.broadcast_to(tail[..., None], (*first.shape, 1)) + 8 + k],
-        STEM_STARTS["t"], model,
-    )  # fmt: skip
+    arm = _pairs(R, first, R, tail + 8, "t", model, steps=(-1, 1))
     arm += _singles(R, first - 5, ("54", "55", "56", "57", "58"), model, step=-1)
     arm += _singles(R, tail + 14, ("59", "60"), model, step=-1)
     arm += _singles(R, first + 1, ("48",), model)
-    return arm + model.length["t_loop"]
+    return arm + model.length["t_loop"][:, None]
+
+
+def _variable(longest: NDArray, count: int, model: Model) -> NDArray[np.float32]:
+    """(count, n) score of the variable loop's length, from `longest` downwards."""
+    known = model.length["variable"]
+    length = longest - np.arange(count)[:, None]
+    possible = (length >= 0) & (length < len(known))
+    return np.where(possible, known[np.where(possible, length, 0)], NEVER)

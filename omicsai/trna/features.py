@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from omicsai.tables import Column, Table
 from omicsai.trna.positions import ANTICODON, INDEX, LABELS, STEM_PAIRS
@@ -41,7 +42,7 @@ ISOTYPES = Table(
 )
 STATES = 6
 LEAST_INFORMATION = 0.05  # bits, so that no position is blind
-SMALLEST = 1e-3  # eigenvalues of the landmarks' kernel below this are noise
+JITTER = 1e-3  # on the diagonal of the landmarks' kernel, which may be singular
 
 
 def _used(keep_anticodon: bool) -> list[str]:
@@ -157,7 +158,7 @@ class BodyFeatures:
     keep_anticodon
         Whether positions 34 to 36 are looked at.
     whitening
-        (m, d) from similarities to features.
+        (m, m) from similarities to features.
     """
 
     landmarks: NDArray[np.int8]
@@ -191,13 +192,12 @@ def make_features(
         Whether positions 34 to 36 are looked at (the control, not the question).
     """
     K = body_similarity(landmarks, landmarks, weights, keep_anticodon=keep_anticodon)
-    values, vectors = np.linalg.eigh(K.astype(np.float64))
-    kept = values > SMALLEST
-    # the sign of an eigenvector is arbitrary: fix it, for the same bytes everywhere
-    vectors = vectors[:, kept]
-    sign = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(kept.sum())])
-    whitening = (vectors * sign / np.sqrt(values[kept])).astype(np.float32)
-    return BodyFeatures(landmarks, weights, keep_anticodon, whitening)
+    # a triangular root will do: a ridge does not depend on the axes of its features
+    root = np.linalg.cholesky(K.astype(np.float64) + JITTER * np.eye(len(K)))
+    whitening = solve_triangular(root, np.eye(len(K)), lower=True).T
+    return BodyFeatures(
+        landmarks, weights, keep_anticodon, np.ascontiguousarray(whitening, np.float32)
+    )
 
 
 def balanced_rows(

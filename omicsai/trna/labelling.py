@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omicsai.trna.bases import GAP, OTHER, WATSON_CRICK_WOBBLE
+from omicsai.trna.bases import GAP, WATSON_CRICK_WOBBLE
+from omicsai.trna.cloverleaf import encode
 from omicsai.trna.positions import ARM_3, ARM_5, ARM_LOOP, INDEX, LABELS
 from omicsai.trna.reading import Reading, cut_out
 
@@ -15,6 +17,10 @@ __all__ = ["LEADER", "OUTSIDE", "TRAILER", "label_bases", "matrix_of"]
 
 LEADER, TRAILER = -2, -3  # bases before position 1 and after the last canonical one
 OUTSIDE = -1  # beyond the end of a sequence
+# lead, linker, alpha, beta, hinge, anticodon loop, variable, T loop, tail, selenocysteine
+Shape = tuple[int, ...]
+# start and length of the cut, whether it is an intron, missing 5' and 3', skipped
+Edit = tuple[int, ...]
 
 
 def label_bases(
@@ -35,42 +41,55 @@ def label_bases(
     position = np.full((n, longest), OUTSIDE, dtype=np.int16)
     insertion = np.zeros((n, longest), dtype=np.int8)
     s = found.segmentation
-    shape = np.column_stack(
+    shapes = np.column_stack(
         [s.lead, s.linker, s.alpha, s.beta, s.hinge, s.anticodon_loop, s.variable,
          s.t_loop, s.tail, found.selenocysteine]
     ).tolist()  # fmt: skip
-    for row, sequence in enumerate(sequences):
-        lead, linker, alpha, beta, hinge, loop, variable, t_loop, tail, sec = shape[row]
-        start, cut = found.cut[row]
-        whole = cut_out(sequence, start, cut) if cut else sequence
-        before, after = found.missing[row]
-        skip = found.skipped[row]
-        whole = "N" * before + whole[skip:] + "N" * after
-        if variable < 0 or not np.isfinite(s.score[row]):
-            continue
-        end = len(whole) - tail
-        first_49 = end - 18 - t_loop - sec
-        region = whole[first_49 - variable : first_49]
-        arm = _arm_pairs(region[2:-3]) if variable >= 6 else 0
-        marks = _end_marks(whole, lead, end)
-        where, extra = _template(
-            lead, linker, alpha, beta, hinge, loop, variable, t_loop, tail, sec, arm, marks
-        )
-        where = np.concatenate(
-            [np.full(skip, LEADER, np.int16), where[before : len(where) - after]]
-        )
-        extra = np.concatenate(
-            [np.zeros(skip, np.int8), extra[before : len(extra) - after]]
-        )
-        if cut:
-            intron = found.is_intron[row]
-            inside = TRAILER if intron else where[start - 1]
-            count = np.zeros(cut) if intron else extra[start - 1] + 1 + np.arange(cut)
-            where = np.insert(where, start, np.full(cut, inside))
-            extra = np.insert(extra, start, count)
-        position[row, : len(where)] = where
-        insertion[row, : len(extra)] = extra
+    edits = np.column_stack(
+        [found.cut, found.is_intron, found.missing, found.skipped]
+    ).tolist()
+    alike: dict[tuple, list[int]] = defaultdict(list)
+    for row in np.flatnonzero((s.variable >= 0) & np.isfinite(s.score)).tolist():
+        shape, edit = tuple(shapes[row]), tuple(edits[row])
+        alike[shape, *_read_off(sequences[row], shape, edit), edit].append(row)
+    for key, rows in alike.items():
+        where, extra = _edited(*key)
+        position[rows, : len(where)] = where
+        insertion[rows, : len(extra)] = extra
     return position, insertion
+
+
+def _read_off(sequence: str, shape: Shape, edit: Edit) -> tuple[int, tuple[bool, int]]:
+    """Pairs of the variable arm, and the marks of the ends: what the bases decide."""
+    if any(edit):
+        start, cut, _, before, after, skip = edit
+        sequence = cut_out(sequence, start, cut)
+        sequence = "N" * before + sequence[skip:] + "N" * after
+    lead, *_, variable, t_loop, tail, sec = shape
+    end = len(sequence) - tail
+    arm = 0
+    if variable >= 6:
+        first_49 = end - 18 - t_loop - sec
+        arm = _arm_pairs(sequence[first_49 - variable + 2 : first_49 - 3])
+    return arm, _end_marks(sequence, lead, end)
+
+
+def _edited(
+    shape: Shape, arm: int, marks: tuple[bool, int], edit: Edit
+) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
+    """Positions and insertion numbers of a reading, in the sequence as given."""
+    start, cut, intron, before, after, skip = edit
+    where, extra = _template(*shape, arm, marks)
+    where = np.concatenate(
+        [np.full(skip, LEADER, np.int16), where[before : len(where) - after]]
+    )
+    extra = np.concatenate([np.zeros(skip, np.int8), extra[before : len(extra) - after]])
+    if cut:
+        inside = TRAILER if intron else where[start - 1]
+        count = np.zeros(cut) if intron else extra[start - 1] + 1 + np.arange(cut)
+        where = np.insert(where, start, np.full(cut, inside))
+        extra = np.insert(extra, start, count)
+    return where, extra
 
 
 def _end_marks(whole: str, lead: int, end: int) -> tuple[bool, int]:
@@ -161,12 +180,7 @@ def matrix_of(
 ) -> NDArray[np.int8]:
     """Return base codes (n, 99) at the canonical positions."""
     matrix = np.full((len(sequences), len(LABELS)), GAP, dtype=np.int8)
-    codes = np.full(position.shape, OTHER, dtype=np.int8)
-    lookup = np.full(256, OTHER, dtype=np.int8)
-    for code, base in enumerate("ACGU"):
-        lookup[ord(base)] = code
-    for row, sequence in enumerate(sequences):
-        codes[row, : len(sequence)] = lookup[np.frombuffer(sequence.encode(), np.uint8)]
+    codes = encode(sequences, width=position.shape[1])
     rows, columns = np.nonzero((position >= 0) & (insertion == 0))
-    matrix[rows, position[rows, columns]] = codes[rows, columns]
+    matrix[rows, position[rows, columns]] = codes[columns, rows]
     return matrix

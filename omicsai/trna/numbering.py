@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 SHORTEST, LONGEST = 55, 250
+WITHOUT_BASES = str.maketrans("", "", "ACGU")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _stated(values: Sequence[str] | None, n: int) -> list[str]:
 
 def _unusable(sequence: str) -> str:
     length = len(sequence)
-    unknown = sum(base not in "ACGU" for base in sequence)
+    unknown = len(sequence.translate(WITHOUT_BASES))
     if length < SHORTEST:
         return f"{length} bases: too short for a tRNA (shortest read: {SHORTEST})"
     if length > LONGEST:

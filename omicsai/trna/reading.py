@@ -32,6 +32,9 @@ INSERTION_PLACES = (7, 16, 17, 20)  # index of the first inserted base
 SHORTEST_INTRON, LONGEST_INTRON = 3, 160
 SEAT_14, FROM_53 = 13, 21  # index of A14; bases from G53 to the end, without CCA
 D_LOOP = re.compile("(?=A[AG].{0,4}GG)")  # A14 R15 to G18 G19
+BASES_PAIRED_WITH = {
+    a: "".join(pair[1] for pair in WATSON_CRICK_WOBBLE if pair[0] == a) for a in "ACGU"
+}
 T_LOOP = re.compile("(?=G[UG]UC.A|GUUC[AG])")  # G53 to A58, or nearly
 
 
@@ -95,10 +98,6 @@ def cut_out(sequence: str, start: int, length: int) -> str:
     return sequence[:start] + sequence[start + length :]
 
 
-def _take(found: Segmentation, rows: NDArray) -> Segmentation:
-    return Segmentation(**{f.name: getattr(found, f.name)[rows] for f in fields(found)})
-
-
 def _merge(into: Segmentation, rows: NDArray, other: Segmentation) -> Segmentation:
     merged = {}
     for field in fields(into):
@@ -127,7 +126,7 @@ def _try_selenocysteine(sequences: list[str], found: Reading, model: Model) -> R
             variants.append(s[:7] + s[8:at] + s[at + 1 :])
     if not variants:
         return found
-    tried = segment(variants, model)
+    tried = segment(variants, model, posterior=False)
     # the cut must fall where the reading has its ends, and leave UCA at 34-36
     anticodon = [
         v[a + 7 : a + 10] for v, a in zip(variants, _arm_start(tried), strict=True)
@@ -136,12 +135,12 @@ def _try_selenocysteine(sequences: list[str], found: Reading, model: Model) -> R
     placed &= (np.array(anticodon) == "UCA") & (tried.variable >= 11)
     tried = replace(tried, score=np.where(placed, tried.score, -np.inf))
     owners, best = _best_variants(np.array(owner), tried)
-    chosen = _take(tried, best)
-    better = chosen.score - SELENOCYSTEINE_COST > found.segmentation.score[owners]
+    better = tried.score[best] - SELENOCYSTEINE_COST > found.segmentation.score[owners]
     rows = owners[better]
     flags = found.selenocysteine.copy()
     flags[rows] = True
-    merged = _merge(found.segmentation, rows, _take(chosen, np.flatnonzero(better)))
+    chosen = segment([variants[i] for i in best[better]], model)
+    merged = _merge(found.segmentation, rows, chosen)
     return replace(found, segmentation=merged, selenocysteine=flags)
 
 
@@ -161,14 +160,13 @@ def _try_introns(sequences: list[str], found: Reading, model: Model) -> Reading:
             owner += [row] * len(mine)
     if not owner:
         return found
-    tried = segment(
-        [cut_out(sequences[r], *c) for r, c in zip(owner, cuts, strict=True)], model
-    )
+    variants = [cut_out(sequences[r], *c) for r, c in zip(owner, cuts, strict=True)]
+    tried = segment(variants, model, posterior=False)
     # the cut must fall where the reading has its anticodon loop: after 37
     placed = _arm_start(tried) + 11 == np.array(cuts)[:, 0]
     placed &= (tried.anticodon_loop == 7) & (tried.variable >= 3)
     tried = replace(tried, score=np.where(placed, tried.score, -np.inf))
-    return _adopt_cuts(found, np.array(owner), np.array(cuts), tried, INTRON_COST, True)
+    return _adopt_cuts(found, np.array(owner), np.array(cuts), variants, tried, True, model)
 
 
 def _try_insertions(sequences: list[str], found: Reading, model: Model) -> Reading:
@@ -182,11 +180,12 @@ def _try_insertions(sequences: list[str], found: Reading, model: Model) -> Readi
     ]
     if not cuts:
         return found
-    tried = segment([cut_out(sequences[r], a, k) for r, a, k in cuts], model)
+    variants = [cut_out(sequences[r], a, k) for r, a, k in cuts]
+    tried = segment(variants, model, posterior=False)
     placed = (tried.lead == 0) & (tried.linker <= 2) & (tried.alpha + tried.beta <= 6)
     tried = replace(tried, score=np.where(placed, tried.score, -np.inf))
     table = np.array(cuts)
-    return _adopt_cuts(found, table[:, 0], table[:, 1:], tried, INSERTION_COST, False)
+    return _adopt_cuts(found, table[:, 0], table[:, 1:], variants, tried, False, model)
 
 
 def _rows_with_t_loop(
@@ -201,11 +200,12 @@ def _rows_with_t_loop(
 
 
 def _adopt_cuts(
-    found: Reading, owner: NDArray, cuts: NDArray, tried: Segmentation, cost: float,
-    is_intron: bool,
+    found: Reading, owner: NDArray, cuts: NDArray, variants: list[str],
+    tried: Segmentation, is_intron: bool, model: Model,
 ) -> Reading:  # fmt: skip
     """Take the best cut of each owner where it beats the reading without one."""
     owners, best = _best_variants(owner, tried)
+    cost = INTRON_COST if is_intron else INSERTION_COST
     least = np.maximum(found.segmentation.score[owners], FOUND_SCORE) + cost
     better = tried.score[best] > least
     rows, best = owners[better], best[better]
@@ -215,7 +215,8 @@ def _adopt_cuts(
         found.selenocysteine.copy(),
     )
     cut[rows], kind[rows], special[rows] = cuts[best], is_intron, False
-    merged = _merge(found.segmentation, rows, _take(tried, best))
+    chosen = segment([variants[i] for i in best], model)
+    merged = _merge(found.segmentation, rows, chosen)
     return replace(
         found, segmentation=merged, cut=cut, is_intron=kind, selenocysteine=special
     )
@@ -234,13 +235,11 @@ def _try_partial(sequences: list[str], found: Reading, model: Model) -> Reading:
         return found
     owner, shape = np.split(np.array(drawn), [1], axis=1)
     owner = owner[:, 0]
-    tried = segment(
-        [
-            "N" * a + sequences[row][skip:] + "N" * b
-            for row, (a, b, skip) in zip(owner, shape, strict=True)
-        ],
-        model,
-    )
+    variants = [
+        "N" * a + sequences[row][skip:] + "N" * b
+        for row, (a, b, skip) in zip(owner, shape, strict=True)
+    ]
+    tried = segment(variants, model, posterior=False)
     placed = (shape[:, 0] == 0) | (tried.lead == 0)
     placed &= (shape[:, 1] == 0) | (tried.tail == 0)
     tried = replace(tried, score=np.where(placed, tried.score, -np.inf))
@@ -254,7 +253,9 @@ def _try_partial(sequences: list[str], found: Reading, model: Model) -> Reading:
     special[rows] = False
     return replace(
         found,
-        segmentation=_merge(found.segmentation, rows, _take(tried, best)),
+        segmentation=_merge(
+            found.segmentation, rows, segment([variants[i] for i in best], model)
+        ),
         selenocysteine=special, missing=missing, skipped=skipped,
     )  # fmt: skip
 
@@ -283,10 +284,10 @@ def _possible_introns(s: str) -> list[tuple[int, int]]:
     for arm in range(24, 33):
         if s[arm + 6 : arm + 7] != "U":  # position 33
             continue
+        partners = [BASES_PAIRED_WITH.get(base, "") for base in s[arm : arm + 5]]
         longest = min(LONGEST_INTRON, len(s) - arm - 17 - 26)
         for length in range(SHORTEST_INTRON, longest + 1):
             last = arm + 16 + length
-            stem = [s[arm + k] + s[last - k] for k in range(5)]
-            if sum(pair in WATSON_CRICK_WOBBLE for pair in stem) >= 4:
+            if sum(map(str.__contains__, partners, s[last : last - 5 : -1])) >= 4:
                 cuts.append((arm + 11, length))
     return cuts

@@ -35,7 +35,7 @@ from omicsai.trna.features import (
     thin_rows,
 )
 
-LANDMARKS, ROWS, VALIDATION = 1500, 5000, 150
+LANDMARKS, ROWS, VALIDATION = 4000, 5000, 150
 VERTEBRATES = {"danRer11", "xenTro9", "anoCar2", "sprinzl8", "sprinzl9"}
 SPECIES = {
     "yeasts": {"sacCer", "schiPomb_972H", "candAlbi_WO_1", "komaPast_GS115"},
