@@ -377,6 +377,12 @@ class EvaluateOptions(Section):
     """Metrics on held-out sequences."""
 
     resamples: int = Field(1000, ge=100, description="bootstrap samples of whole clusters")
+    coverage: float = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="probability that a set of labels holds the true one, to be checked",
+    )
 
 
 class PredictOptions(Section):

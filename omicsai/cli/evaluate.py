@@ -114,6 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
         cluster,
         own,
         control=control,
+        coverage=options.coverage,
         resamples=options.resamples,
         seed=arguments.seed,
     )
