@@ -249,11 +249,14 @@ class TrainOptions(Section):
         description="loss of the model; empty: proselflc or cross_entropy, whichever ends "
         "better in pilot runs",
     )
-    head: Literal["linear", "mlp"] | None = Field(
+    head: Literal["linear", "mlp", "light_attention"] | None = Field(
         None,
-        description="classifier on the embeddings; empty: from pilot runs (multi: mlp)",
+        description="classifier on the embeddings; empty: from pilot runs (multi: mlp); "
+        "light_attention: on embeddings of residues",
     )
-    hidden: Positive = Field(64, description="hidden units of the mlp head")
+    hidden: Positive = Field(
+        64, description="hidden units of the mlp head, filters of light attention"
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of the mlp head")
     members: Positive = Field(
         5, description="independently seeded members whose logits are averaged"

@@ -58,7 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = section_of(arguments, TrainOptions)
     split = SPLIT.read(arguments.split)
-    ids, vectors, encoder = read_embeddings(*arguments.embeddings)
+    single_label = options.task == "single"
+    ids, vectors, encoder = read_embeddings(*arguments.embeddings, residues=single_label)
     rows = rows_of(
         list(split["id"]),
         ids,

@@ -176,8 +176,11 @@ def new_laboratory(
     Raises
     ------
     InputError
-        If a part is empty, or training has one class, or not all that the others have.
+        If a part is empty, or training has one class, or not all that the others have, or
+        the head is for embeddings of residues.
     """
+    if options.head == "light_attention":
+        raise InputError("comparisons are made on one vector per sequence: linear or mlp")
     kept = np.isin(part, PARTS)
     features, labels, part = features[kept], labels[kept], part[kept]
     parts = {name: part == name for name in PARTS}
