@@ -371,7 +371,7 @@ class NoiseBenchmarkOptions(TrainOptions):
         "cross_entropy_tuned and proselflc_tuned (decay from such runs), and the "
         "variants proselflc_2021 (live target, T = 1), "
         "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
-        "proselflc_adjusted; empty for all",
+        "proselflc_adjusted, and the head ridge; empty for all",
     )
     resamples: int = Field(300, ge=100, description="bootstrap samples of whole clusters")
 

@@ -25,7 +25,7 @@ from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import Mislabels, Options, Scaling
 from omicsai.robust.pilot import HEADS, PILOT, settle
-from omicsai.robust.ridge import Ridge, adapt, balanced_weights, fit_ridge
+from omicsai.robust.ridge import Ridge, adapt, regress
 from omicsai.sequences import split_labels
 
 __all__ = ["HISTORY", "Trained", "train_classifier"]
@@ -203,7 +203,7 @@ def train_classifier(
 
     def fit(name: str, given: Tensor, masks: list[NDArray], measured: int) -> Fitted:
         if head == "ridge":
-            regressions = [_regress(X, given, mask, cluster) for mask in masks]
+            regressions = [regress(X, given, mask, cluster) for mask in masks]
             ridges.append(regressions[0])
             heads = [one.parameters() for one in regressions]
             stacked = {key: torch.cat([one[key] for one in heads]) for key in heads[0]}
@@ -282,13 +282,6 @@ def train_classifier(
         low_margin,
         ridges[-1] if ridges else None,
     )
-
-
-def _regress(X: Tensor, given: Tensor, mask: NDArray[np.bool_], cluster: NDArray) -> Ridge:
-    rows = torch.from_numpy(np.flatnonzero(mask))
-    labels = given[rows]
-    weight = balanced_weights(labels.argmax(dim=1).numpy(), cluster[mask].astype(str))
-    return fit_ridge(X[rows], labels, torch.from_numpy(weight))
 
 
 def _act(

@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder of the sets and their embeddings")
     parser.add_argument("--sets", nargs="+", default=["deeploc", "enzymes", "signalp"])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=OPTIONS.batch_size)
     parser.add_argument(
         "--losses", nargs="+", choices=LOSSES, default=list(pilot.LOSSES_TRIED)
     )
@@ -56,7 +57,8 @@ def main() -> None:
     draws: dict[tuple[str, str], pd.DataFrame] = {}
     taken, cpu_s = [], {}
     for name in arguments.sets:
-        laboratory = read_laboratory(arguments.work, name, arguments.seeds)
+        options = replace(OPTIONS, members=arguments.seeds, batch_size=arguments.batch_size)
+        laboratory = read_laboratory(arguments.work, name, options)
         cluster = laboratory.cluster[laboratory.parts["test"]]
         weights = resampled_weights(cluster, resamples=RESAMPLES, seed=1)
         weights = np.concatenate([np.ones((1, len(cluster))), weights])
@@ -82,7 +84,7 @@ def main() -> None:
     print(pd.Series(cpu_s).groupby(level=0).mean().round(0).to_string())
 
 
-def read_laboratory(work: Path, name: str, seeds: int) -> Laboratory:
+def read_laboratory(work: Path, name: str, options: Options) -> Laboratory:
     """Read a set that `tests.benchmarks.real_data` and `omicsai embed` have written."""
     ids, vectors, _ = read_embeddings(work / f"{name}.h5")
     labels, split = (
@@ -94,7 +96,7 @@ def read_laboratory(work: Path, name: str, seeds: int) -> Laboratory:
         labels["label"].to_numpy(object),
         split["part"].to_numpy(object),
         split["cluster"].to_numpy(object),
-        replace(OPTIONS, members=seeds),
+        options,
     )
 
 
