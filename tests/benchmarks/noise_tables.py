@@ -72,10 +72,13 @@ def accuracies(work: Path, name: str, runs: str) -> Draws:
 
 
 def names_of(draws: Draws) -> tuple[list[str], list[str]]:
-    """Conditions and methods, in order."""
+    """Conditions, and the methods that were run under all of them, in order."""
     conditions = dict.fromkeys(key[1] for key in draws)
     order = sorted(conditions, key=lambda name: (name.split()[0] != "symmetric", name))
-    return order, sorted({key[2] for key in draws})
+    everywhere = (
+        {method for _, condition, method in draws if condition == one} for one in order
+    )
+    return order, sorted(set.intersection(*everywhere))
 
 
 def interval(values: NDArray) -> tuple[float, float]:
