@@ -251,11 +251,14 @@ class TrainOptions(Section):
         description="loss of the model; empty: proselflc or cross_entropy, whichever ends "
         "better in pilot runs",
     )
-    head: Literal["linear", "mlp"] | None = Field(
+    head: Literal["linear", "mlp", "light_attention"] | None = Field(
         None,
-        description="classifier on the embeddings; empty: from pilot runs (multi: mlp)",
+        description="classifier on the embeddings; empty: from pilot runs (multi: mlp); "
+        "light_attention: on embeddings of residues",
     )
-    hidden: Positive = Field(64, description="hidden units of the mlp head")
+    hidden: Positive = Field(
+        64, description="hidden units of the mlp head, filters of light attention"
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of the mlp head")
     members: Positive = Field(
         5, description="independently seeded members whose logits are averaged"
@@ -370,7 +373,7 @@ class NoiseBenchmarkOptions(TrainOptions):
         "cross_entropy_tuned and proselflc_tuned (decay from such runs), and the "
         "variants proselflc_2021 (live target, T = 1), "
         "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
-        "proselflc_adjusted; empty for all",
+        "proselflc_adjusted, and the head ridge; empty for all",
     )
     resamples: int = Field(300, ge=100, description="bootstrap samples of whole clusters")
 
@@ -379,6 +382,12 @@ class EvaluateOptions(Section):
     """Metrics on held-out sequences."""
 
     resamples: int = Field(1000, ge=100, description="bootstrap samples of whole clusters")
+    coverage: float = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="probability that a set of labels holds the true one, to be checked",
+    )
 
 
 class PredictOptions(Section):

@@ -306,6 +306,42 @@ def test_a_batch_of_its_own_is_evaluated_as_new(pipeline, run_omicsai, tmp_path)
     assert set(read(tmp_path / "e/tested.tsv")["id"]) == set(new["id"])
 
 
+def test_light_attention_is_trained_on_vectors_of_residues(
+    pipeline, run_omicsai, tmp_path, capsys
+):
+    def write(batch: Path) -> Path:
+        path = tmp_path / f"{batch.name}.h5"
+        with h5py.File(path, "w") as file:
+            for record in read_sequences(batch / "sequences.fasta"):
+                letters = np.frombuffer(record.residues[:60].encode(), np.uint8)
+                one_hot = (letters[:, None] == np.arange(65, 91)).astype(np.float16)
+                name = record.id.replace("%", "%25").replace("/", "%2F")
+                file.create_dataset(name, data=one_hot).attrs["original_id"] = record.id
+        return path
+
+    known, new = write(pipeline.known), write(pipeline.new)
+    data = ["--embeddings", known, *pipeline.data[2:]]
+    split = ["--split", pipeline.split / "split.tsv"]
+    few = ["--members", "1", "--epochs", "2", "--hidden", "4", "--weight-decay", "1"]
+    model = tmp_path / "model"
+    code = run_omicsai(
+        "train", *data, *split, *few, "--loss", "cross_entropy", "--out", model
+    )
+    assert code == 0
+    about = json.loads((model / "model.json").read_text())
+    assert about["settings"]["head"] == "light_attention"
+    out = tmp_path / "evaluation"
+    assert run_omicsai("evaluate", model, *data, "--resamples", "100", "--out", out) == 0
+    told = tmp_path / "predictions.tsv"
+    assert run_omicsai("predict", model, "--embeddings", new, "--out", told) == 0
+    ids = [record.id for record in read_sequences(pipeline.new / "sequences.fasta")]
+    assert list(read(told)["id"]) == sorted(ids)
+    capsys.readouterr()
+    code = run_omicsai("train", *data, *split, "--task", "multi", "--out", tmp_path / "m")
+    assert code != 0
+    assert "expected one float vector per protein" in capsys.readouterr().err
+
+
 # --- a killed run ----------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +14,6 @@ from omicsai.robust import noise_model
 from omicsai.robust.detection import (
     confident_joint,
     confident_learning,
-    consensus,
     fit_detector,
     load_detector,
     neighbour_votes,
@@ -155,11 +153,6 @@ def test_homologues_have_no_vote():
     alone = np.zeros(5)
     lonely = neighbour_votes(features, alone, features, labels, alone, classes=2)
     assert (lonely == 0).all()
-
-
-def test_consensus_is_the_mean_rank():
-    table = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [10.0, 30.0, 20.0]})
-    assert consensus(table) == pytest.approx([1 / 3, 5 / 6, 5 / 6])
 
 
 def test_one_rate_and_anchors_agree_where_noise_is_uniform():

@@ -466,7 +466,7 @@ def test_several_files_are_pooled(tmp_path):
     [
         ({"a": [1.0, np.nan]}, "'a': the embedding holds NaN or infinity"),
         ({"a": [1.0, np.inf]}, "'a': the embedding holds NaN or infinity"),
-        ({"a": [[1.0, 2.0]]}, r"shape \(1, 2\) .*per-residue files must be averaged"),
+        ({"a": [[1.0, 2.0]]}, r"shape \(1, 2\) .*only train, evaluate and predict"),
         ({"a": [1, 2]}, "expected one float vector per protein, found shape"),
         ({"a": 1.0}, "expected one float vector per protein"),
         ({}, "holds no embedding: expected one dataset per protein"),

@@ -107,6 +107,16 @@ def test_each_seed_chooses_by_the_labels_it_is_given(laboratory):
     assert np.isnan(experiment(laboratory, given, "cross_entropy_tuned").transit).all()
 
 
+def test_the_head_in_closed_form_is_one_of_the_methods(laboratory):
+    given = laboratory.planted(Condition("symmetric", 0.2))
+    outcome = experiment(laboratory, given, "ridge", watch=True)
+    assert outcome.logits.shape == (2, 2, laboratory.parts["test"].sum(), 3)
+    right = outcome.logits[0].argmax(-1) == laboratory.code[laboratory.parts["test"]]
+    assert (right.mean(axis=1) > 0.8).all()
+    assert not outcome.dynamics
+    assert np.isnan(outcome.pilot).all()
+
+
 def test_without_noise_there_is_nothing_wrong_to_fit(laboratory):
     given = laboratory.planted(Condition("symmetric", 0.0))
     outcome = experiment(laboratory, given, "mae", watch=True)

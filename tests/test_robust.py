@@ -950,6 +950,7 @@ def test_suspects_name_the_proposal_and_the_nearest_other_sequences(
         flipped["features"],
         trained_on_flipped.held_out_logits,
         examples,
+        {"AUM": trained_on_flipped.low_margin},
     )
     row = pd.Series(range(600), index=ids)[table["id"]].to_numpy()
     assert (examples["label"].to_numpy()[row] == table["given"]).all()
@@ -958,7 +959,10 @@ def test_suspects_name_the_proposal_and_the_nearest_other_sequences(
     assert np.isin(flipped["part"][row], ["train", "validation"]).all()
     assert (np.diff(table["wrong_probability"]) <= 1e-9).all()
     assert (table["probability"] <= table["wrong_probability"] + 1e-9).all()
-    assert table["agreeing"].str.contains("ProSelfLC").mean() > 0.5
+    assert table["agreeing"].str.contains("label correction").mean() > 0.5
+    doubted = table["agreeing"].str.contains("AUM")
+    assert doubted[table["part"] == "train"].mean() > 0.5
+    assert not doubted[table["part"] != "train"].any()
     tested = set(ids[flipped["part"] == "test"])
     label = dict(zip(ids, examples["label"], strict=True))
     for suspect in table.itertuples():

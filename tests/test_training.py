@@ -20,6 +20,7 @@ from omicsai.robust import checkpoint as checkpoints
 from omicsai.robust.attention import light_attention_logits, new_light_attention
 from omicsai.robust.fit import Watched, fit_members
 from omicsai.robust.heads import new_head, on_vectors
+from omicsai.robust.margins import area_under_margin
 from omicsai.robust.model import save_classifier
 from omicsai.robust.objectives import new_objective
 from omicsai.robust.optimiser import AdamW
@@ -417,6 +418,46 @@ def test_an_unknown_label_pulls_towards_what_is_known_and_trusted():
     sharp = torch.softmax(logits.detach() / 0.5, -1)
     epsilon = 0.88644074  # the published example's trust
     np.testing.assert_allclose(logits.grad, epsilon * (p - sharp), atol=1e-6)
+
+
+# --- margins ----------------------------------------------------------------------------
+
+
+def test_margins_are_those_of_the_logits_that_were_learned_from():
+    X = torch.randn(30, 4, generator=torch.Generator().manual_seed(1))
+    code = torch.arange(30) % 3
+    options = replace(QUICK, loss="cross_entropy", learning_rate=1e-12, dropout=0.0)
+    start, forward = new_head("linear", 2, 4, 3, 0, seed=1), on_vectors(X)
+    learning = np.arange(30) < 20
+    fitted = fit_members(
+        start, forward, torch.eye(3)[code], [learning, learning], options, watched={}
+    )
+    logits = forward(start, torch.arange(30), 0.0)
+    for member, z in enumerate(logits.numpy()):
+        for i in range(20):
+            others = np.delete(z[i], code[i])
+            expected = z[i, code[i]] - others.max()
+            assert fitted.margins[member, i] == pytest.approx(expected, abs=1e-5)
+    assert np.isnan(fitted.margins[:, 20:]).all()
+
+
+def test_wrong_labels_have_a_small_area_under_the_margin():
+    features, labels, _, _ = blobs(counts=(200, 200, 200), distance=5.0)
+    code = np.array([int(label[1]) for label in labels])
+    rng = np.random.default_rng(2)
+    wrong = rng.random(600) < 0.15
+    given = np.where(wrong, (code + rng.integers(1, 3, 600)) % 3, code)
+    learning = rng.random(600) < 0.9
+    options = replace(QUICK, weight_decay=1.0, epochs=20)
+    area = area_under_margin(
+        new_head("linear", 2, 6, 4, 0, seed=1), on_vectors(torch.from_numpy(features)),
+        given, learning, options,
+    )  # fmt: skip
+    assert np.isnan(area[~learning]).all()
+    assert np.isfinite(area[learning]).all()
+    flagged = area[learning] <= 0
+    assert flagged[wrong[learning]].mean() > 0.8  # recall
+    assert wrong[learning][flagged].mean() > 0.8  # precision
 
 
 # --- ProSelfLC's variants ---------------------------------------------------------------

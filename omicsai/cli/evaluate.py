@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     classifier = load_classifier(arguments.model)
     examples = EXAMPLES.read(arguments.model / "examples.tsv").set_index("id")
-    ids, vectors, encoder = read_embeddings(*arguments.embeddings)
+    ids, vectors, encoder = read_embeddings(*arguments.embeddings, residues=True)
     require_encoder(classifier, encoder)
     labels = np.array(
         labels_of(ids, pooled_labels(arguments.labels, arguments.label_column)), object
@@ -114,6 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
         cluster,
         own,
         control=control,
+        coverage=options.coverage,
         resamples=options.resamples,
         seed=arguments.seed,
     )

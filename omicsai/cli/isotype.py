@@ -77,6 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         features,
         trained.held_out_logits,
         examples,
+        {"AUM": trained.low_margin},
     )
     out = arguments.out
     save_classifier(trained.classifier, out / "model")

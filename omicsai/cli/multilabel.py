@@ -29,6 +29,7 @@ def train(
     """Train on the sequences of a split and write the model folder."""
     from dataclasses import fields, replace
 
+    from omicsai.errors import InputError
     from omicsai.robust.mislabels import EXAMPLES
     from omicsai.robust.multilabel_mislabels import MULTILABEL_SUSPECTS, multilabel_suspects
     from omicsai.robust.multilabel_model import save_multilabel
@@ -42,6 +43,8 @@ def train(
     from omicsai.tables import write_provenance
     from omicsai.tables.provenance import package_versions
 
+    if options.head == "light_attention":
+        raise InputError("light_attention is for one label a sequence: use linear or mlp")
     chosen = options.model_dump() | {"loss": options.multilabel_loss}
     chosen |= {"head": options.head or "mlp"}  # no pilot runs over heads here
     chosen |= {"seed": arguments.seed}

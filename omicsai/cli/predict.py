@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> None:
     load = load_multilabel if is_multilabel(arguments.model) else load_classifier
     classifier = load(arguments.model)
     examples = EXAMPLES.read(arguments.model / "examples.tsv")
-    ids, vectors, encoder = read_embeddings(*arguments.embeddings)
+    several = isinstance(classifier, MultiLabelClassifier)
+    ids, vectors, encoder = read_embeddings(*arguments.embeddings, residues=not several)
     require_encoder(classifier, encoder)
     names = np.array(ids, dtype=object)
     known_ids, known_labels = examples["id"].to_numpy(), examples["label"].to_numpy()

@@ -58,7 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = section_of(arguments, TrainOptions)
     split = SPLIT.read(arguments.split)
-    ids, vectors, encoder = read_embeddings(*arguments.embeddings)
+    single_label = options.task == "single"
+    ids, vectors, encoder = read_embeddings(*arguments.embeddings, residues=single_label)
     rows = rows_of(
         list(split["id"]),
         ids,
@@ -107,8 +108,9 @@ def run(arguments: argparse.Namespace) -> None:
     EXAMPLES.write(examples, arguments.out / "examples.tsv")
     save_detector(trained.detector, arguments.out / "detector.json")
     suspects = suspected_mislabels(
-        classifier, trained.detector, examples, features, trained.held_out_logits, examples
-    )
+        classifier, trained.detector, examples, features, trained.held_out_logits, examples,
+        {"AUM": trained.low_margin},
+    )  # fmt: skip
     SUSPECTS.write(suspects, arguments.out / "suspected_mislabels.tsv")
     inputs = {"split": arguments.split}
     inputs |= {f"embeddings_{i}": p for i, p in enumerate(arguments.embeddings, 1)}

@@ -107,7 +107,7 @@ def write_residue_embeddings(
 
 
 def read_embeddings(
-    *paths: Path | str,
+    *paths: Path | str, residues: bool = False
 ) -> tuple[list[str], NDArray[np.float32], dict[str, str]]:
     """Read embeddings of one encoder from one or several files.
 
@@ -116,13 +116,15 @@ def read_embeddings(
     paths
         HDF5 files, one float dataset per protein; files of other tools are read too (the
         dataset's name is then the id).
+    residues
+        Whether files of one vector per residue will do as well.
 
     Returns
     -------
     ids : list of str
         In file order, then by name.
     vectors : (n, d) float32
-        One row per id.
+        One row per id; of residues, an object array (n,) of (length, d).
     attributes : dict of str to str
         What the first file says about its encoder.
 
@@ -155,21 +157,31 @@ def read_embeddings(
                 f"{attributes}): embed both with the same one"
             )
         attributes = about
-        _add(vectors, content, path)
+        _add(vectors, content, path, (1, 2) if residues else (1,))
     ids = list(vectors)
-    return ids, np.stack([vectors[key] for key in ids]), attributes
+    if vectors[ids[0]].ndim == 1:
+        return ids, np.stack([vectors[key] for key in ids]), attributes
+    ragged = np.empty(len(ids), dtype=object)
+    for i, key in enumerate(ids):
+        ragged[i] = vectors[key]
+    return ids, ragged, attributes
 
 
 def _add(
-    vectors: dict[str, NDArray[np.float32]], content: dict[str, NDArray], path: Path
+    vectors: dict[str, NDArray[np.float32]],
+    content: dict[str, NDArray],
+    path: Path,
+    dimensions: tuple[int, ...],
 ) -> None:
     if not content:
         raise InputError(f"{path} holds no embedding: expected one dataset per protein")
     for key, value in content.items():
-        if value.ndim != 1 or value.dtype.kind != "f":
+        if value.ndim not in dimensions or value.dtype.kind != "f":
             raise InputError(
                 f"{path}, '{key}': expected one float vector per protein, found shape "
-                f"{value.shape} of {value.dtype}; per-residue files must be averaged first"
+                f"{value.shape} of {value.dtype}; only train, evaluate and predict of one "
+                "label a sequence take vectors of residues (light attention), the others "
+                "their means"
             )
         vector = value.astype(np.float32)
         if not np.isfinite(vector).all():
@@ -180,8 +192,10 @@ def _add(
                 "sequences different ids"
             )
         vectors[key] = vector
-    lengths = {len(vector) for vector in vectors.values()}
-    if len(lengths) > 1:
+    kinds = {(vector.ndim, vector.shape[-1]) for vector in vectors.values()}
+    if len(kinds) > 1:
+        lengths = ", ".join(str(length) for _, length in sorted(kinds))
         raise InputError(
-            f"{path}: vectors of different length ({', '.join(map(str, sorted(lengths)))})"
+            f"{path}: vectors of different length ({lengths}), or some of whole proteins "
+            "and some of residues"
         )

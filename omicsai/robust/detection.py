@@ -11,9 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from omicsai.errors import InputError
 from omicsai.robust.neighbours import unit_rows
@@ -30,7 +28,6 @@ __all__ = [
     "Judgement",
     "confident_joint",
     "confident_learning",
-    "consensus",
     "fit_detector",
     "load_detector",
     "neighbour_votes",
@@ -330,9 +327,3 @@ def neighbour_votes(
         voters = np.broadcast_to(block[:, None], near.shape)[allowed]
         np.add.at(votes, (voters, reference_labels[near][allowed]), 1)
     return votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
-
-
-def consensus(scores: pd.DataFrame) -> NDArray[np.float64]:
-    """Mean rank (n,), 0 to 1, of detectors' scores: columns, large means suspicious."""
-    ranks = [rankdata(scores[name]) / len(scores) for name in scores]
-    return np.mean(ranks, axis=0)

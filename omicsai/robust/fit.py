@@ -61,12 +61,16 @@ class Fitted:
         (m,) which epoch that was.
     history
         Rows of `HISTORY`.
+    margins
+        (m, n) mean over the epochs of the given label's logit less the largest other one,
+        at the steps that learned from the example; NaN for what was not learned from.
     """
 
     last: Parameters
     best: Parameters
     best_epoch: NDArray[np.int64]
     history: list[dict]
+    margins: NDArray[np.float32] | None = None
 
 
 def fit_members(
@@ -150,7 +154,9 @@ def fit_members(
         total=total, transit=transit,
     )  # fmt: skip
     best = _Best(parameters, members if measured is None else measured)
+    margins = _Margins(members, given.shape[1])
     state = {**parameters, **optimiser.state(), **objective.state(), **best.state()}
+    state |= margins.state()
     done, history = checkpoint.load(state) if checkpoint else (0, [])
     saved = clock.monotonic()
     for epoch in track(
@@ -166,7 +172,9 @@ def fit_members(
             seen = batch[0] if shared_batches else batch
             logits = forward(parameters, seen, options.dropout) + prior
             batch = batch.expand(members, -1)
-            objective(logits, given[member, batch], batch, time).mean(1).sum().backward()
+            labels_seen = given[member, batch]
+            objective(logits, labels_seen, batch, time).mean(1).sum().backward()
+            margins.add(logits.detach(), labels_seen, batch)
             optimiser.step(time)
             objective.update()
         measures = _measure(best.of(parameters), forward, watched, objective, time)
@@ -180,7 +188,7 @@ def fit_members(
     last = {name: value.detach() for name, value in parameters.items()}
     if JUDGE not in watched:
         best.judge(parameters, torch.full((best.members,), -math.inf), options.epochs)
-    return Fitted(last, best.parameters, best.epoch.numpy(), history)
+    return Fitted(last, best.parameters, best.epoch.numpy(), history, margins.means())
 
 
 class _Best:
@@ -204,6 +212,27 @@ class _Best:
     def state(self) -> dict[str, Tensor]:
         held = {f"best.{name}": value for name, value in self.parameters.items()}
         return {**held, "best.loss": self.loss, "best.epoch": self.epoch}
+
+
+class _Margins:
+    """Sums of the margins that each example had when it was learned from."""
+
+    def __init__(self, members: int, examples: int) -> None:
+        self.total = torch.zeros(members, examples)
+        self.count = torch.zeros(members, examples)
+
+    def add(self, logits: Tensor, given: Tensor, rows: Tensor) -> None:
+        own = given.argmax(dim=-1, keepdim=True)
+        other = logits.scatter(-1, own, -math.inf).amax(dim=-1)
+        margin = logits.gather(-1, own)[..., 0] - other
+        self.total.scatter_add_(1, rows, margin)
+        self.count.scatter_add_(1, rows, torch.ones_like(margin))
+
+    def means(self) -> NDArray[np.float32]:
+        return (self.total / self.count).numpy()  # 0 / 0 is NaN
+
+    def state(self) -> dict[str, Tensor]:
+        return {"margin.total": self.total, "margin.count": self.count}
 
 
 def _measure(

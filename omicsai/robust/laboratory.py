@@ -18,11 +18,12 @@ from torch import Tensor
 from omicsai.errors import InputError
 from omicsai.robust import noise
 from omicsai.robust.calibration import fit_calibration
-from omicsai.robust.fit import HISTORY, JUDGE, Watched, fit_members
+from omicsai.robust.fit import HISTORY, JUDGE, Fitted, Watched, fit_members
 from omicsai.robust.heads import Head, Parameters, all_logits, new_head, on_vectors
 from omicsai.robust.options import LOSSES, Loss, Options
 from omicsai.robust.outcomes import Outcome, joined
 from omicsai.robust.pilot import LOSSES_TRIED, best_times, settle
+from omicsai.robust.ridge import regress
 from omicsai.robust.train import standardisation
 
 __all__ = [
@@ -51,6 +52,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "proselflc_steep": {"loss": "proselflc", "exp_base": 16.0},
     "proselflc_memory": {"loss": "proselflc", "target_memory": 0.8},
     "proselflc_adjusted": {"loss": "proselflc", "imbalance": "logits"},
+    "ridge": {"loss": None, "head": "ridge"},
 }
 PILOT: Loss = "cross_entropy"  # its validation losses set the transits
 TRUST_SETTINGS = (
@@ -176,8 +178,11 @@ def new_laboratory(
     Raises
     ------
     InputError
-        If a part is empty, or training has one class, or not all that the others have.
+        If a part is empty, or training has one class, or not all that the others have, or
+        the head is for embeddings of residues.
     """
+    if options.head == "light_attention":
+        raise InputError("comparisons are made on one vector per sequence: linear or mlp")
     kept = np.isin(part, PARTS)
     features, labels, part = features[kept], labels[kept], part[kept]
     parts = {name: part == name for name in PARTS}
@@ -287,10 +292,16 @@ def _train(
         if wrong.any():
             watched |= {"wrong": Watched(wrong, Q), "corrected": Watched(wrong, truth)}
     forward = on_vectors(laboratory.X)
-    fitted = fit_members(
-        laboratory.start(options.head, seeds), forward, Q, [train] * seeds, options,
-        watched=watched, shared_batches=True, transit=transit,
-    )  # fmt: skip
+    if options.head == "ridge":
+        heads = [regress(laboratory.X, q, train, laboratory.cluster) for q in Q]
+        parts = [head.parameters() for head in heads]
+        only = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        fitted = Fitted(only, only, np.zeros(seeds, dtype=np.int64), [])
+    else:
+        fitted = fit_members(
+            laboratory.start(options.head, seeds), forward, Q, [train] * seeds, options,
+            watched=watched, shared_batches=True, transit=transit,
+        )  # fmt: skip
     states = (fitted.last, fitted.best)
     logits = np.stack([all_logits(forward, one, len(laboratory.code)) for one in states])
     predicted = logits.argmax(axis=-1)
@@ -322,6 +333,8 @@ def _train(
         transit=np.broadcast_to(
             np.nan if options.loss != "proselflc" else np.array(used, float), seeds
         ),
-        pilot=best_times(history, options.epochs),
+        pilot=best_times(history, options.epochs)
+        if len(history)
+        else np.full(seeds, np.nan),
         dynamics=means.rename(columns={"part": "subset"}).to_dict("records"),
     )

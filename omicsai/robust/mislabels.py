@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
@@ -86,6 +88,7 @@ def suspected_mislabels(
     features: NDArray,
     logits: NDArray,
     known: pd.DataFrame,
+    others: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> pd.DataFrame:
     """Examples whose given label is probably wrong.
 
@@ -105,6 +108,8 @@ def suspected_mislabels(
     known
         `EXAMPLES` rows of ``classifier.reference``: those with labels, but for the test
         part, are shown and vote as neighbours.
+    others
+        Which examples (n,) further detectors doubt, by name.
 
     Returns
     -------
@@ -115,6 +120,7 @@ def suspected_mislabels(
     where = np.flatnonzero((code >= 0) & np.isfinite(logits[:, 0]))
     judged = detector.judge(logits[where], code[where])
     opinions = _agreeing(classifier, logits[where], code[where])
+    opinions |= {name: doubted[where] for name, doubted in (others or {}).items()}
     where, keep = where[judged.flagged], np.flatnonzero(judged.flagged)
     if not len(where):
         return SUSPECTS.frame([])
@@ -167,7 +173,7 @@ def _agreeing(
     corrected = corrected_labels(scores, code, trust=classifier.settings["trust"])
     return {
         "confident learning": confident_learning(np.exp(scores), code),
-        "ProSelfLC": corrected != code,
+        "label correction": corrected != code,
     }
 
 

@@ -292,7 +292,11 @@ def _with_pilots(
     validation: NDArray,
     options: MultiLabelOptions,
 ) -> tuple[MultiLabelOptions, pd.DataFrame]:
-    """Fill in the decay and ProSelfLC's transit from pilot runs with masked BCE."""
+    """Fill in the decay and ProSelfLC's transit from pilot runs with masked BCE.
+
+    For every loss alike: the likelihood of losses that are not calibrated cannot compare
+    decays, and the transit is where plain training begins to memorise.
+    """
     open_transit = options.loss == "proselflc" and options.transit is None
     if options.weight_decay is not None and not open_transit:
         return options, PILOT.frame([])

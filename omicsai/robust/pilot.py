@@ -38,7 +38,7 @@ PILOT = Table(
     "pilot",
     (
         Column("head", "text", "classifier on the embeddings"),
-        Column("loss", "text", "loss of the trial"),
+        Column("loss", "text", "loss of the trial (task multi: always bce)"),
         Column("weight_decay", "number", "its weight decay"),
         Column("transit", "number", "ProSelfLC's transit, empty for others"),
         Column(

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from omicsai.robust.heads import Parameters
 
-__all__ = ["Ridge", "adapt", "balanced_weights", "fit_ridge"]
+__all__ = ["Ridge", "adapt", "balanced_weights", "fit_ridge", "regress"]
 
 PENALTY = 0.4  # of the mean squared norm of the examples
 ROUNDS = 10  # of label correction
@@ -119,7 +119,7 @@ def fit_ridge(features: Tensor, given: Tensor, importance: Tensor) -> Ridge:
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(precision))
     hat = importance * (((X @ inverse) * X).sum(dim=1) + 1 / total)
 
-    def regress(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def fit_to(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         bias = importance @ labels / total
         moment = weighted.T @ (labels - bias)
         weight = inverse @ moment
@@ -129,11 +129,29 @@ def fit_ridge(features: Tensor, given: Tensor, importance: Tensor) -> Ridge:
 
     labels = given
     for _ in range(ROUNDS):
-        left_out = regress(labels)[-1]
+        left_out = fit_to(labels)[-1]
         sharpness, rate = _noise(left_out, given, importance)
         labels = _posterior(left_out, given, sharpness, rate)
-    weight, bias, moment, left_out = regress(labels)
+    weight, bias, moment, left_out = fit_to(labels)
     return Ridge(weight, bias, centre, precision, moment, sharpness, rate, labels, left_out)
+
+
+def regress(
+    features: Tensor, given: Tensor, mask: NDArray[np.bool_], cluster: NDArray
+) -> Ridge:
+    """Fit to the examples of a mask (n,), every class and cluster with the same say.
+
+    Parameters
+    ----------
+    features, given
+        As in `fit_ridge`.
+    mask, cluster
+        (n,) examples to learn from, and their clusters.
+    """
+    rows = torch.from_numpy(np.flatnonzero(mask))
+    labels = given[rows]
+    weight = balanced_weights(labels.argmax(dim=1).numpy(), cluster[mask].astype(str))
+    return fit_ridge(features[rows], labels, torch.from_numpy(weight))
 
 
 def adapt(ridge: Ridge, features: Tensor) -> Ridge:

@@ -20,11 +20,12 @@ from omicsai.robust.conformal import label_scores
 from omicsai.robust.detection import Detector, Judgement, fit_detector
 from omicsai.robust.fit import HISTORY, Fitted, Watched, fit_members
 from omicsai.robust.heads import Head, Parameters, all_logits, new_head, on_vectors
+from omicsai.robust.margins import area_under_margin
 from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import Mislabels, Options, Scaling
 from omicsai.robust.pilot import HEADS, PILOT, settle
-from omicsai.robust.ridge import Ridge, adapt, balanced_weights, fit_ridge
+from omicsai.robust.ridge import Ridge, adapt, regress
 from omicsai.sequences import split_labels
 
 __all__ = ["HISTORY", "Trained", "train_classifier"]
@@ -48,6 +49,10 @@ class Trained:
         others.
     detector
         What those logits and the given labels say about wrong labels.
+    low_margin
+        (n,) labels of the training part that are learned no more readily than a made-up
+        class (`omicsai.robust.margins`); none for the head ``"ridge"``, which is not
+        trained in epochs.
     ridge
         The regression behind the head ``"ridge"``; None for others.
     """
@@ -57,6 +62,7 @@ class Trained:
     pilot: pd.DataFrame
     held_out_logits: NDArray[np.float32]
     detector: Detector
+    low_margin: NDArray[np.bool_]
     ridge: Ridge | None = None
 
     def for_batch(self, features: NDArray[np.float32]) -> Classifier:
@@ -163,8 +169,8 @@ def train_classifier(
     Q = torch.zeros(len(code), len(classes))
     Q[code >= 0] = torch.eye(len(classes))[code[code >= 0]]
 
-    def start(head: Head, members: int) -> Parameters:
-        sizes = (X.shape[1], len(classes), options.hidden, options.seed)
+    def start(head: Head, members: int, outputs: int = len(classes)) -> Parameters:
+        sizes = (X.shape[1], outputs, options.hidden, options.seed)
         if ragged:
             return new_light_attention(members, *sizes)
         return new_head(head, members, *sizes)
@@ -187,10 +193,17 @@ def train_classifier(
         )  # fmt: skip
     head = settled.head
     assert head is not None
+    low_margin = np.zeros(len(code), dtype=bool)
+    if head != "ridge":
+        area = area_under_margin(
+            start(head, 2, len(classes) + 1), forward, code, training, settled,
+            checkpoint("margins"),
+        )  # fmt: skip
+        low_margin = area <= 0
 
     def fit(name: str, given: Tensor, masks: list[NDArray], measured: int) -> Fitted:
         if head == "ridge":
-            regressions = [_regress(X, given, mask, cluster) for mask in masks]
+            regressions = [regress(X, given, mask, cluster) for mask in masks]
             ridges.append(regressions[0])
             heads = [one.parameters() for one in regressions]
             stacked = {key: torch.cat([one[key] for one in heads]) for key in heads[0]}
@@ -266,15 +279,9 @@ def train_classifier(
         pilot,
         held_out,
         detector,
+        low_margin,
         ridges[-1] if ridges else None,
     )
-
-
-def _regress(X: Tensor, given: Tensor, mask: NDArray[np.bool_], cluster: NDArray) -> Ridge:
-    rows = torch.from_numpy(np.flatnonzero(mask))
-    labels = given[rows]
-    weight = balanced_weights(labels.argmax(dim=1).numpy(), cluster[mask].astype(str))
-    return fit_ridge(X[rows], labels, torch.from_numpy(weight))
 
 
 def _act(

@@ -34,7 +34,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import softmax
 
 from omicsai.embedding import composition, read_embeddings
-from omicsai.robust import Options, fit_temperature, train_classifier
+from omicsai.robust import Options, fit_calibration, train_classifier
 from omicsai.robust.metrics import METRICS, metric_draws, resampled_weights
 
 WORD, ALIKE = 8, 0.05  # two proteins are related from this share of common 8-mers on
@@ -103,8 +103,10 @@ def measure(
             drawn = []
             confidence = []
             for z in logits:
-                T = fit_temperature(z[judge], code[judge], cluster[judge])
-                P = softmax(z[rows_in] / (T if calibrated else 1.0), axis=1)
+                if calibrated:
+                    P = fit_calibration(z[judge], code[judge], cluster[judge])(z[rows_in])
+                else:
+                    P = softmax(z[rows_in], axis=1)
                 drawn.append(metric_draws(P, code[rows_in], weights))
                 confidence.append(P.max(axis=1).mean())
             means = {m: np.mean([d[m] for d in drawn], axis=0) for m in METRICS}

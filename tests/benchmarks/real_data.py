@@ -4,7 +4,8 @@
 
 writes of each set the proteins (``.fasta``), their labels (``.tsv``) and a split into 60 %
 for training, 20 % for validation and 20 % for testing (``.split.tsv``), clusters whole, for
-`omicsai embed` and `omicsai benchmark noise`.
+`omicsai embed` and `omicsai benchmark noise`. ``--most 5000`` draws so many proteins of a
+larger set.
 """
 
 from __future__ import annotations
@@ -34,6 +35,17 @@ class Labelled:
     labels: NDArray[np.object_]
     group: NDArray[np.object_]
     partition: NDArray[np.int64] | None = None
+
+    def rows(self, chosen: NDArray[np.int64]) -> Labelled:
+        """Only the chosen proteins."""
+        partition = None if self.partition is None else self.partition[chosen]
+        return Labelled(
+            self.name,
+            [self.residues[i] for i in chosen],
+            self.labels[chosen],
+            self.group[chosen],
+            partition,
+        )
 
     @property
     def classes(self) -> list[str]:
@@ -126,17 +138,24 @@ def plain_folds(n: int, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(n) % folds
 
 
-def write(data: Labelled, folder: Path, threads: int) -> None:
-    """Write proteins, labels and split of a set."""
+def some_of(n: int, most: int | None) -> NDArray[np.int64]:
+    """Row numbers of `most` of n proteins, in order; all if None."""
+    return np.sort(np.random.default_rng(1).permutation(n)[:most])
+
+
+def write(data: Labelled, folder: Path, threads: int, most: int | None = None) -> None:
+    """Write proteins, labels and split of a set, of at most `most` proteins."""
     cluster = clusters(data, folder, threads)
     fold = data.partition
     if fold is None:
         fold = homology_folds(cluster, seed=1)
     part = np.select([fold == 3, fold == 4], ["validation", "test"], "train")
     ids = [f"{data.name}{i}" for i in range(len(fold))]
-    write_fasta(map(Sequence, ids, data.residues), folder / f"{data.name}.fasta")
     table = pd.DataFrame({"id": ids, "label": data.labels, "part": part})
-    table["cluster"] = cluster
+    table = table.assign(cluster=cluster, residues=data.residues)
+    table = table.iloc[some_of(len(table), most)]
+    records = map(Sequence, table["id"], table["residues"])
+    write_fasta(records, folder / f"{data.name}.fasta")
     for columns, name in ((["label"], "tsv"), (["part", "cluster"], "split.tsv")):
         path = folder / f"{data.name}.{name}"
         table[["id", *columns]].to_csv(path, sep="\t", index=False)
@@ -147,10 +166,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path, help="folder to write to")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--most", type=int, help="proteins of a set (default: all)")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     for name in arguments.sets:
-        write(SETS[name](), arguments.work, arguments.threads)
+        write(SETS[name](), arguments.work, arguments.threads, arguments.most)
 
 
 if __name__ == "__main__":
