@@ -170,7 +170,7 @@ class SplitOptions(Section):
     audit_queries: Positive = Field(
         3000,
         description="random sequences that are audited by MMseqs2 too, where they are a "
-        "tenth of all or less",
+        "tenth of all or less or the set is above exhaustive_up_to",
     )
     phmmer_queries: int = Field(
         0, ge=0, description="test sequences searched by phmmer against train; 0 for none"

@@ -152,6 +152,7 @@ def test_split_writes_what_scripts_rely_on(pipeline):
     crossing = read(pipeline.split / "crossing.tsv")
     assert audit["crossing_pairs"]["coverage_of_either"] == len(crossing)
     assert read(pipeline.split / "clusters.tsv")["size"].sum() == len(split)
+    assert not (pipeline.split / ".searched").exists()
 
 
 def test_annotate_writes_what_scripts_rely_on(pipeline):

@@ -177,14 +177,23 @@ def test_a_folder_without_an_encoder_is_one_line(tmp_path):
         load_small(tmp_path)
 
 
-def test_weights_without_a_pooling_are_refused(tmp_path):
+@pytest.mark.parametrize("told", [{"pooled_layers": [1, 2]}, {"omicsai_pooling": "0"}])
+def test_weights_of_another_version_are_refused(tmp_path, told):
     model = MaskedModel(RECIPE.shape)
     save_encoder(model, fit_pooling(model.encoder, repeats(5)), tmp_path)
     path = tmp_path / "model.safetensors"
     left = {k: v for k, v in load_file(path).items() if not k.startswith("pooling.")}
     save_file(left, path)
-    with pytest.raises(ToolError, match="hold no pooling"):
-        load_small(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["omicsai_pooling"]
+    (tmp_path / "config.json").write_text(json.dumps(config | told))
+    with pytest.raises(ToolError, match="another version of omicsai wrote it"):
+        load_encoder(str(tmp_path), device="cpu")
+
+
+def test_a_pooling_needs_two_proteins(tmp_path):
+    with pytest.raises(InputError, match="give two at least"):
+        fit_pooling(MaskedModel(RECIPE.shape).encoder, ["MKTAYIAK"] * 3)
 
 
 def naive_pairs(residues: str, p: np.ndarray) -> np.ndarray:

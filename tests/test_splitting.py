@@ -359,8 +359,15 @@ def test_larger_sets_are_searched_between_parts_until_nothing_is_found(
     name = made.split["id"].str.split("_").str[0]
     assert made.split.groupby(name)["part"].nunique().max() == 1
     parts = made.split["part"].to_numpy(dtype=object)
+    asked = []
+    run = search_module.run_mmseqs
+    monkeypatch.setattr(
+        search_module, "run_mmseqs", lambda *a, **k: asked.append(a) or run(*a, **k)
+    )
     sample = search_sample([p.residues for p in proteins], parts, Definition(), sample=20)
     assert len(sample.queries) == 20
+    scores = [a[a.index("--min-ungapped-score") + 1] for a in asked if "ungapped" in a[0]]
+    assert max(scores) == audit_module.SAMPLE_SCORE < search_module.LEAST_UNGAPPED_SCORE
     assert not Definition().holds(sample.pairs).any()
 
 
@@ -394,10 +401,26 @@ def test_a_killed_split_goes_on_after_its_finished_searches(
     every = sorted((tmp_path / "done").iterdir())
     assert len(every) > rest == search_module.TRIANGLE_CHUNKS - 3
     every[0].write_bytes(every[0].read_bytes()[:-40])
+    every[1].write_bytes(b"")
     killed_at(None)
     pd.testing.assert_frame_equal(split().split, made.split)
     assert 0 < len(calls) < 20
-    assert "is damaged" in caplog.text
+    assert caplog.text.count("is damaged") == 2
+    killed_at(None)
+    split_sequences(proteins, labels, folds=3, identity=0.4, done=tmp_path / "done")
+    assert calls.count("ungappedprefilter") == search_module.TRIANGLE_CHUNKS
+
+
+def test_a_full_disk_costs_the_memory_of_searches_not_the_split(
+    proteins, labels, made, monkeypatch, tmp_path, caplog
+):
+    def full(*arguments, **arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    again = split_sequences(proteins, labels, folds=3, compare=False, done=tmp_path)
+    pd.testing.assert_frame_equal(again.split, made.split)
+    assert "cannot be kept for a later run" in caplog.text
 
 
 def test_what_the_search_missed_the_audit_repairs(proteins, labels, monkeypatch):

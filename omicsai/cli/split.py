@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Split, audit and write."""
     from omicsai.cli.inputs import column_of, labels_of, pooled_labels, pooled_sequences
+    from omicsai.code import code_digest
     from omicsai.errors import InputError
     from omicsai.homology import (
         CLUSTERS,
@@ -126,7 +127,7 @@ def run(arguments: argparse.Namespace) -> None:
         molecule=arguments.molecule,
         seed=arguments.seed,
         threads=arguments.threads,
-        done=arguments.out / SEARCHED,
+        done=arguments.out / SEARCHED / code_digest("split"),
     )
     SPLIT.write(result.split, arguments.out / "split.tsv")
     CLUSTERS.write(result.clusters, arguments.out / "clusters.tsv")

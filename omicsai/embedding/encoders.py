@@ -100,7 +100,7 @@ def load_encoder(
     from omicsai.embedding.tiny import TINY, is_small, load_small
 
     folder = TINY if name == "omicsai-tiny" else Path(name)
-    if is_small(folder):
+    if folder == TINY or is_small(folder):
         return load_small(folder, device=device, precision=precision, threads=threads)
     from omicsai.embedding.language_model import load_language_model
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from omicsai.embedding.batching import batches
 from omicsai.embedding.t5 import T5Encoder
 from omicsai.embedding.vocabulary import PROTT5
+from omicsai.errors import InputError
 from omicsai.progress import track
 from omicsai.sequences.alphabet import AMINO_ACIDS
 
@@ -217,8 +218,17 @@ def fit_pooling(encoder: T5Encoder, residues: Sequence[str], *, seed: int = 1) -
     -------
     Pooling
         Of the states of all blocks.
+
+    Raises
+    ------
+    InputError
+        If there are no two different proteins.
     """
     usable = [text for text in residues if len(text) <= LONGEST] or list(residues)
+    if len(set(usable)) < 2:
+        raise InputError(
+            "the spread of vectors cannot be told from one protein: give two at least"
+        )
     sample = random.Random(seed).sample(usable, min(SAMPLE, len(usable)))
     layers = range(1, encoder.shape.num_layers + 1)
     return Pooling.fit(sample, layer_means(encoder, sample, layers))

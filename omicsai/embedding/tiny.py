@@ -23,11 +23,17 @@ TINY = Path(__file__).parent / "data" / "omicsai-tiny"
 
 
 def is_small(folder: Path) -> bool:
-    """Whether ``omicsai pretrain`` wrote the encoder in a folder."""
+    """Whether ``omicsai pretrain``, of this or an earlier version, wrote a folder."""
     try:
-        return "omicsai_pooling" in json.loads((folder / "config.json").read_bytes())
+        config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError):
         return False
+    # earlier versions named the averaged layers, or left no word but their selection
+    return isinstance(config, dict) and (
+        "omicsai_pooling" in config
+        or "pooled_layers" in config
+        or (folder / "selection.tsv").is_file()
+    )
 
 
 def load_small(
@@ -76,10 +82,10 @@ def load_small(
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ToolError(f"cannot load the encoder in {folder}: {reason}") from error
-    if pooling is None:
+    if pooling is None or config.get("omicsai_pooling") != POOLING:
         raise ToolError(
-            f"cannot load the encoder in {folder}: its weights hold no pooling, an earlier "
-            "version wrote them (the command that made it fits one: 'omicsai pretrain')"
+            f"cannot load the encoder in {folder}: another version of omicsai wrote it and "
+            "pooled states in another way (run the 'omicsai pretrain' that made it again)"
         )
     layers = range(1, encoder.shape.num_layers + 1)
     name = folder.name

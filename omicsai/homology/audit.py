@@ -15,7 +15,7 @@ from scipy.special import betaincinv
 
 from omicsai.homology.align import align_pairs
 from omicsai.homology.pairs import Definition, Pairs
-from omicsai.homology.search import search_pairs
+from omicsai.homology.search import LEAST_UNGAPPED_SCORE, search_pairs
 from omicsai.sequences import Molecule, split_labels
 from omicsai.tables import Column, Table
 
@@ -85,6 +85,12 @@ class Checked:
     parts: NDArray
     method: str
 
+    def compared(self, one: int, others: NDArray) -> NDArray[np.bool_]:
+        """Whether one sequence was compared with each of some others: (n,)."""
+        asked = np.isin(others, self.queries) | np.isin(one, self.queries)
+        kept = (self.parts[others] != "removed") & (self.parts[one] != "removed")
+        return asked & kept & (self.parts[others] != self.parts[one])
+
 
 def align_between(
     residues: Sequence[str],
@@ -127,18 +133,15 @@ def align_between(
         n = max(int(len(kept) * ALIGNED_CELLS / cells / 2), 1)
         queries = np.sort(np.random.default_rng(seed).choice(kept, n, replace=False))
     is_query = np.isin(np.arange(len(parts)), queries)
-    was_query = np.zeros_like(is_query)
-    before = np.full_like(parts, "removed")
+    part = np.unique(parts, return_inverse=True)[1]
     pairs = Pairs.empty()
+    jobs = [
+        (int(q), kept[(part[kept] != part[q]) & (~is_query[kept] | (kept > q))])
+        for q in queries
+    ]
     if earlier is not None:
-        was_query[earlier.queries], before, pairs = True, earlier.parts, earlier.pairs
-
-    def others(q: np.int64) -> NDArray[np.int64]:
-        aligned = (was_query[q] | was_query[kept]) & (before[q] != before[kept])
-        aligned &= (before[q] != "removed") & (before[kept] != "removed")
-        return kept[(parts[kept] != parts[q]) & (~is_query[kept] | (kept > q)) & ~aligned]
-
-    jobs = [(int(q), others(q)) for q in queries]
+        pairs = earlier.pairs
+        jobs = [(q, others[~earlier.compared(q, others)]) for q, others in jobs]
     found = align_pairs(
         residues,
         [job for job in jobs if len(job[1])],
@@ -179,7 +182,8 @@ def search_sample(
         )
         for name in sorted(set(parts[queries]))
     ]
-    method = f"MMseqs2 ungapped prefilter from score {SAMPLE_SCORE}"
+    lower = LEAST_UNGAPPED_SCORE - SAMPLE_SCORE
+    method = f"MMseqs2 ungapped prefilter, from {lower} half-bits below the split's"
     return Checked(Pairs.concatenate(found), queries, parts, method)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from omicsai.errors import ToolError
 from omicsai.homology.align import align_all
 from omicsai.homology.pairs import Definition, Pairs
-from omicsai.homology.search import find_pairs, search_pairs
+from omicsai.homology.search import LEAST_UNGAPPED_SCORE, find_pairs, search_pairs
 from omicsai.sequences import Molecule
 
 __all__ = ["build_pairs", "close_gaps", "search_between"]
@@ -88,6 +88,7 @@ def search_between(
     *,
     reported_from: float | None = None,
     sensitivity: float | None,
+    least_score: int = LEAST_UNGAPPED_SCORE,
     threads: int = 1,
     label: str = "between parts",
     done: Path | None = None,
@@ -100,7 +101,7 @@ def search_between(
         Canonical residues of n proteins.
     before, now
         (n,) parts. With one part before, this is a search of all parts against each other.
-    definition, reported_from, sensitivity, threads, label, done
+    definition, reported_from, sensitivity, least_score, threads, label, done
         As in `omicsai.homology.search.search_pairs`. The k-mer prefilter is run in both
         directions.
     """
@@ -115,7 +116,8 @@ def search_between(
             found += [
                 search_pairs(
                     residues, queries, targets, definition, reported_from=reported_from,
-                    sensitivity=sensitivity, threads=threads, label=label, done=done,
+                    sensitivity=sensitivity, least_score=least_score, threads=threads,
+                    label=label, done=done,
                 )
                 for queries, targets in directions[: 1 if sensitivity is None else 2]
             ]  # fmt: skip

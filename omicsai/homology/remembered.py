@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -42,11 +41,21 @@ def remembered(
     path = folder / f"{digest.hexdigest()}.npz"
     if path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return Pairs(*(arrays[field.name] for field in fields(Pairs)))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            return _read(path)
+        except Exception as error:  # a flipped byte can raise anything in zip and npy code
             logger.warning("%s is damaged (%s): searching again", path, error)
     pairs = compute()
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **{f.name: getattr(pairs, f.name) for f in fields(Pairs)})
+    try:
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **{f.name: getattr(pairs, f.name) for f in fields(Pairs)})
+    except OSError as error:
+        logger.warning("%s cannot be kept for a later run (%s)", path, error)
     return pairs
+
+
+def _read(path: Path) -> Pairs:
+    with np.load(path, allow_pickle=False) as arrays:
+        columns = [arrays[field.name] for field in fields(Pairs)]
+    if len({column.shape for column in columns}) > 1:
+        raise ValueError("its columns differ in length")
+    return Pairs(*columns)

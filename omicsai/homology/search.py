@@ -166,11 +166,13 @@ def search_pairs(
     what: list[str | bytes] = []
     if done is not None:
         every = hashlib.blake2b("\n".join(residues).encode()).hexdigest()
-        settings = (reported, near, sensitivity, least_score, mmseqs_version())
+        settings = (
+            reported, near, four_ways, sensitivity, least_score, mmseqs_version()
+        )  # fmt: skip
         what = [every, repr(settings)]
     search = partial(
-        _search, residues, either=(near, reported), lengths=lengths,
-        sensitivity=sensitivity, least_score=least_score, threads=threads,
+        _search, residues, either=(near if four_ways else reported, reported),
+        lengths=lengths, sensitivity=sensitivity, least_score=least_score, threads=threads,
     )  # fmt: skip
     found: list[Pairs] = []
     unsure: list[Pairs] = []

@@ -316,6 +316,16 @@ def split_sequences(
     if returned is not None:
         part[returned] = 0
     parts = _names(method, part)
+    if returned is not None and len(returned):  # nothing has checked them
+        checks = _checks(
+            residues, parts, definition, exhaustive, audit_queries, molecule, checks,
+            seed + AUDIT_ROUNDS, threads, done,
+        )  # fmt: skip
+        found = Pairs.concatenate([check.pairs for check in checks])
+        found = found.select(definition.holds(found) & cross(found, parts))
+        leaking = np.isin(returned, np.union1d(found.first, found.second))
+        part[returned[leaking]] = -1
+        returned, parts = returned[~leaking], _names(method, part)
     audit, crossing, to_train = audit_split(pairs, checks, ids, parts, given, definition)
     if guaranteed and not audit["guarantee_holds"]:
         worst = crossing.iloc[0]

@@ -192,7 +192,7 @@ def make_features(
         Whether positions 34 to 36 are looked at (the control, not the question).
     """
     K = body_similarity(landmarks, landmarks, weights, keep_anticodon=keep_anticodon)
-    # a triangular root will do: a ridge does not depend on the axes of its features
+    # any root will do: a ridge does not depend on the axes of its features (AdamW does)
     root = np.linalg.cholesky(K.astype(np.float64) + JITTER * np.eye(len(K)))
     whitening = solve_triangular(root, np.eye(len(K)), lower=True).T
     return BodyFeatures(

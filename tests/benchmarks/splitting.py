@@ -37,7 +37,7 @@ import numpy as np
 import pandas as pd
 
 from omicsai.homology import Definition, assign_groups, search
-from omicsai.homology.audit import count_pairs
+from omicsai.homology.audit import SAMPLE_SCORE, count_pairs
 from omicsai.homology.build import search_between
 from omicsai.homology.mmseqs import find_mmseqs
 from omicsai.homology.strata import category_shares, label_strata
@@ -220,12 +220,11 @@ def audit(
     code = {part: i for i, part in enumerate(PARTS)}
     part = np.array([code.get(parts.get(name, "removed"), -1) for name, _, _ in records])
     definition = Definition()
-    search.LEAST_UNGAPPED_SCORE = 33
     search.UNSURE_EVALUE, search.UNSURE_IDENTITY, search.UNSURE_COVERAGE = 300, 0.3, 0.5
     kept = np.flatnonzero(part >= 0)
     pairs = search_between(
         [records[i][2] for i in kept], np.zeros(len(kept), dtype=np.int64), part[kept],
-        definition, sensitivity=None, threads=threads,
+        definition, sensitivity=None, least_score=SAMPLE_SCORE, threads=threads,
     )  # fmt: skip
     pairs = pairs.select(definition.holds(pairs))
     leaking = np.union1d(pairs.first, pairs.second)
