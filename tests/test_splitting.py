@@ -150,6 +150,17 @@ def test_two_families_joined_by_one_protein_lose_that_protein_alone():
     assert part[0] != part[10]
 
 
+def test_what_is_settled_moves_for_edges_alone():
+    start = np.repeat([0, 1, 2], [20, 6, 6])
+    first, second, strength = np.array([19]), np.array([20]), np.ones(1)
+    given = (32, first, second, strength, np.ones((32, 1)), [1, 1, 1])
+    moved = partition_graph(*given, tolerance=0.5, start=start).part
+    assert np.bincount(moved).max() < 20
+    kept = partition_graph(*given, tolerance=0.5, start=start, settled=True).part
+    assert kept[19] == kept[20]
+    np.testing.assert_array_equal(np.delete(kept, [19, 20]), np.delete(start, [19, 20]))
+
+
 def test_one_family_of_all_cannot_be_split():
     edges = np.array(list(combinations(range(12), 2)))
     with pytest.raises(InputError, match="12 of them are one connected family"):

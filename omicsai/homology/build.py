@@ -129,7 +129,7 @@ def close_gaps(
     pairs: Pairs,
     part: NDArray[np.int64],
     definition: Definition,
-    repair: Callable[[Pairs, NDArray[np.int64]], NDArray[np.int64]],
+    repair: Callable[[Pairs, NDArray[np.int64], bool], NDArray[np.int64]],
     *,
     parts: int,
     before: NDArray[np.int64] | None = None,
@@ -153,7 +153,8 @@ def close_gaps(
     definition
         What is alike.
     repair
-        New parts from all pairs and the old parts.
+        New parts from all pairs, the old parts and whether those are settled: then
+        nothing moves for balance alone.
     parts
         From this number on they are cells (folds) of train, here one part.
     before
@@ -192,7 +193,8 @@ def close_gaps(
         missed += int(violating.sum())
         logger.info("round %d: %d new pairs between parts", number, int(violating.sum()))
         if violating.any():
-            part = repair(pairs, part)
+            # what moves has to be searched again: for balance only once
+            part = repair(pairs, part, number > 1 or before is not None)
         if np.array_equal(part, searched):
             return pairs, part, missed
     raise ToolError(

@@ -63,6 +63,7 @@ def partition_graph(
     fixed: NDArray | None = None,
     unremovable: NDArray | None = None,
     start: NDArray | None = None,
+    settled: bool = False,
     pin_lonely: bool = True,
     seed: int = 1,
 ) -> Partition:
@@ -87,6 +88,8 @@ def partition_graph(
     start
         (n,) parts of an earlier partition of the same vertices, kept as far as the edges
         allow.
+    settled
+        What `start` has in some part moves for its edges alone, not for balance.
     pin_lonely
         Keep a stratum that lives in one component only in part 0.
     seed
@@ -158,7 +161,10 @@ def partition_graph(
         part[where] = local
     if cut:
         _return_removed(graph, part, fixed, room, shares * n)
-    _balance(graph, part, membership, fixed, own[component], shares, room, start, seed)
+    held = fixed
+    if settled and start is not None:
+        held = np.where(start >= 0, part, fixed)
+    _balance(graph, part, membership, held, own[component], shares, room, start, seed)
     if cut:
         _return_removed(graph, part, fixed, room, shares * n)
     _refuse_empty(part, size, n, len(shares))

@@ -55,8 +55,13 @@ class Plan:
     seed: int
     last: Partition | None = field(default=None, init=False)
 
-    def __call__(self, pairs: Pairs, cell: NDArray | None = None) -> NDArray[np.int64]:
-        """Divide the sequences, near an earlier division if there is one: (n,) cells."""
+    def __call__(
+        self, pairs: Pairs, cell: NDArray | None = None, settled: bool = False
+    ) -> NDArray[np.int64]:
+        """Divide the sequences, near an earlier division if there is one: (n,) cells.
+
+        If that one is `settled`, nothing moves for balance alone.
+        """
         pairs = pairs.select(self.definition.holds(pairs))
         inside = np.flatnonzero(self.fixed != OUT)
         place = np.cumsum(self.fixed != OUT) - 1
@@ -74,6 +79,7 @@ class Plan:
             fixed=self.fixed[inside],
             unremovable=self.must_stay[inside],
             start=None if cell is None else self.parts(cell)[inside],
+            settled=settled,
             pin_lonely=self.pin_lonely,
             seed=self.seed,
         )

@@ -277,7 +277,7 @@ def split_sequences(
     if not complete:
         pairs, cell, missed = close_gaps(
             residues, pairs, cell, definition.wider(),
-            plan if guaranteed else lambda pairs, cell: cell, parts=len(shares),
+            plan if guaranteed else lambda pairs, cell, settled: cell, parts=len(shares),
             sensitivity=None if exhaustive else sensitivity, threads=threads, done=done,
         )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
@@ -300,7 +300,7 @@ def split_sequences(
         )
         pairs, before = Pairs.concatenate([pairs, found]), cell
         _refuse_clashes(found, ids, fixed, definition)
-        cell = plan(pairs, cell)
+        cell = plan(pairs, cell, settled=True)
         if not complete:
             pairs, cell, more = close_gaps(
                 residues, pairs, cell, definition.wider(), plan, parts=len(shares),
