@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -176,12 +177,18 @@ def search_pairs(
     )  # fmt: skip
     found: list[Pairs] = []
     unsure: list[Pairs] = []
-    for job in track(jobs, total=len(jobs), label=label):
-        asked = [*what, *(side.astype(np.int64).tobytes() for side in job)]
-        pairs = remembered(done, asked, partial(search, job))
-        found.append(pairs.select(reported.holds(pairs)))
-        if four_ways:
-            unsure.append(pairs.select(near.holds(pairs) & ~definition.holds(pairs)))
+    # neighbouring jobs share their targets, and so the database of them
+    shared = groupby(track(jobs, total=len(jobs), label=label), key=lambda job: id(job[1]))
+    for _, some_jobs in shared:
+        with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as folder:
+            for job in some_jobs:
+                asked = [*what, *(side.astype(np.int64).tobytes() for side in job)]
+                pairs = remembered(done, asked, partial(search, job, Path(folder)))
+                found.append(pairs.select(reported.holds(pairs)))
+                if four_ways:
+                    unsure.append(
+                        pairs.select(near.holds(pairs) & ~definition.holds(pairs))
+                    )
     rest = Pairs.concatenate(unsure)
     again = partial(_align_again, residues, near=near, lengths=lengths, threads=threads)
     listed = np.unique(np.stack([rest.first, rest.second]), axis=1)
@@ -195,6 +202,7 @@ def search_pairs(
 def _search(
     residues: Sequence[str],
     job: tuple[NDArray, NDArray],
+    folder: Path,
     *,
     either: tuple[Definition, Definition],
     lengths: NDArray,
@@ -202,11 +210,16 @@ def _search(
     least_score: int,
     threads: int,
 ) -> Pairs:
-    """Align the candidates of a job: alignments that hold by either definition."""
+    """Align the candidates of a job: alignments that hold by either definition.
+
+    The database of its targets stays in `folder`, for the next job.
+    """
     wanted = replace(either[0], identity=min(d.identity for d in either))
-    with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
+    target = folder / "target"
+    if not target.exists():
+        make_database(target, residues, job[1])
+    with tempfile.TemporaryDirectory(dir=folder) as name:
         query = make_database(Path(name) / "query", residues, job[0])
-        target = make_database(Path(name) / "target", residues, job[1])
         candidates = _candidates(
             query, target, job, lengths, sensitivity, least_score, threads
         )
