@@ -26,6 +26,7 @@ from omicsai.homology import search as search_module
 from omicsai.homology import split as split_module
 from omicsai.homology.audit import Checked, align_between, audit_split, cross, search_sample
 from omicsai.homology.graph import adjacency, capped_linkage, components, star_clusters
+from omicsai.homology.plan import Plan
 from omicsai.homology.schemes import family_groups, ordered_parts, value_groups
 from omicsai.homology.strata import category_shares, quantile_strata, strata_of
 from omicsai.sequences import Sequence
@@ -113,7 +114,6 @@ def test_no_edge_joins_two_parts_and_sizes_are_within_tolerance(problem):
     assert (sizes > 0).all()
     assert (part < 0).sum() <= result.covered
     assert result.removal_bound <= result.covered
-    # nothing was removed that could have stayed
     assert (divide(problem).part == part).all()
     if not result.cut_components:
         assert (part >= 0).all()
@@ -138,6 +138,54 @@ def test_fixed_vertices_stay_and_pinned_ones_are_not_removed(problem, data):
     assert (part[a] == part[b])[kept].all()
 
 
+@settings(deadline=None, max_examples=40)
+@given(problems(), st.data())
+def test_copies_share_the_relatives_and_the_fate_of_their_original(problem, data):
+    n, a, b, _, labels = problem
+    repeated = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=10))
+    original = np.concatenate([np.arange(n), repeated])
+    copies = np.arange(n, len(original))
+    lengths = np.full(len(original), 100)
+    ends = np.concatenate([a, original[copies]]), np.concatenate([b, copies])
+    whole = np.ones(len(ends[0]))
+    pairs = Pairs.from_alignments(
+        *ends, 100 * whole, 100 * whole, whole, whole, 0 * whole, lengths
+    )
+    plan = Plan(
+        Definition(), labels[np.concatenate([np.arange(n), repeated])], np.array([3, 1, 1]),
+        fixed=np.full(len(original), -1), must_stay=np.zeros(len(original), dtype=bool),
+        original=original, kept_fold=np.full(len(original), -1), folds=2, tolerance=0.05,
+        classes=None, seed=1,
+    )  # fmt: skip
+    try:
+        cell = plan(pairs)
+    except InputError:
+        return
+    part = plan.parts(cell)
+    assert (part[copies] == part[original[copies]]).all()
+    kept = (part[a] >= 0) & (part[b] >= 0)
+    assert (part[a] == part[b])[kept].all()
+
+
+def test_an_extension_keeps_the_folds_of_a_family_that_grows_together():
+    n = 21  # 0-2 in fold 1, 3-5 in fold 2, 20 is new and like 2 and 3
+    fixed = np.where(np.arange(n) < 18, 0, -1)
+    fold = np.arange(n) // 3 % 2
+    ends = np.array([0, 1, 3, 4, 2, 3]), np.array([1, 2, 4, 5, 20, 20])
+    whole = np.ones(6)
+    pairs = Pairs.from_alignments(
+        *ends, 100 * whole, 100 * whole, whole, whole, 0 * whole, np.full(n, 100)
+    )
+    plan = Plan(
+        Definition(), np.ones((n, 1)), np.array([3, 1, 1]), fixed, fixed >= 0,
+        original=np.arange(n), kept_fold=np.where(fixed == 0, fold, -1), folds=2,
+        tolerance=1.0, classes=None, seed=1,
+    )  # fmt: skip
+    cell = plan(pairs, plan.earlier_cells())
+    np.testing.assert_array_equal(plan.fold(cell)[:18], fold[:18] + 1)
+    assert plan.parts(cell)[20] == 0
+
+
 def test_two_families_joined_by_one_protein_lose_that_protein_alone():
     # two cliques of ten and a bridge; neither part can hold both
     clique = list(combinations(range(10), 2))
@@ -145,7 +193,7 @@ def test_two_families_joined_by_one_protein_lose_that_protein_alone():
     part = partition_graph(
         21, edges[:, 0], edges[:, 1], np.ones(len(edges)), np.ones((21, 1)), [0.5, 0.5]
     ).part
-    assert np.flatnonzero(part < 0).tolist() == [20] or (part >= 0).all()
+    assert np.flatnonzero(part < 0).tolist() == [20]
     assert len(set(part[:10])) == len(set(part[10:20])) == 1
     assert part[0] != part[10]
 
@@ -294,12 +342,42 @@ def test_extension_moves_nothing_and_keeps_the_guarantee(proteins, labels):
     )  # fmt: skip
     after = second.split.set_index("id")
     assert (after.loc[part.index, "part"] == part).all()
+    fold = first.split.set_index("id")["fold"]
+    pd.testing.assert_series_equal(after.loc[part.index, "fold"], fold)
     assert after.at["copy", "part"] == "test"
     assert after.at["straddler", "part"] == "removed"
     assert set(second.removed["neighbour_part"]) >= {"train", "test"}
     assert set(second.removed["id"]) == {"straddler"}
     assert (after.drop(index="straddler")["part"] != "removed").all()
     assert second.audit["guarantee_holds"]
+
+
+def test_a_family_of_repeated_sequences_that_is_cut_leaks_nothing():
+    rng = np.random.default_rng(9)
+    relatives = family(rng, 36)
+    hubs = [relatives[0][:60] + relatives[0][60:][::-1], relatives[1][::-1]]
+    residues = [*relatives, *[hub for hub in hubs for _ in range(5)]]
+    records = [Sequence(f"s{i}", s) for i, s in enumerate(residues)]
+    made = split_sequences(records, fractions=(0.4, 0.3, 0.3), compare=False, folds=2)
+    assert made.audit["guarantee_holds"]
+    part = made.split["part"].to_numpy()
+    for start in (36, 41):
+        assert len(set(part[start : start + 5])) == 1
+
+
+def test_a_copy_of_a_kept_sequence_joins_it(proteins, labels):
+    kept = {"f0_0": "test", "f1_0": "validation"}
+    copies = [Sequence("a copy", proteins[0].residues)]
+    made = split_sequences(
+        [*copies, *proteins], labels, keep=kept, compare=False, folds=3
+    ).split.set_index("id")
+    assert made.at["a copy", "part"] == made.at["f0_0", "part"] == "test"
+
+
+@pytest.mark.parametrize("method", ["random", "cluster", "kfold", "time"])
+def test_methods_that_cannot_keep_parts_refuse_to(proteins, method):
+    with pytest.raises(InputError, match=f"for the method homology, not {method}"):
+        split_sequences(proteins, method=method, keep={"f0_0": "test"}, compare=False)
 
 
 def test_kept_parts_that_leak_are_refused_by_name(proteins, labels):
@@ -317,6 +395,9 @@ def test_other_methods_are_audited_without_a_promise(proteins, labels, method):
     )
     assert set(made.split["part"]) == {"train", "validation", "test"}
     parts = made.split["part"].groupby(made.split["id"].map(groups)).nunique()
+    train = made.split[made.split["part"] == "train"]
+    assert train.groupby("component")["fold"].nunique().max() == 1
+    assert train.groupby("cluster")["fold"].nunique().max() == 1
     if method == "random":
         assert not made.audit["guarantee_holds"]
         assert len(made.crossing) > 50

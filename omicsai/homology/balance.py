@@ -48,7 +48,7 @@ def assign_groups(
         If there are fewer groups than parts.
     """
     _, group_of = np.unique(np.asarray(group), return_inverse=True)
-    membership = np.asarray(strata, dtype=np.float64)
+    membership = np.asarray(strata)
     shares = np.asarray(fractions, dtype=np.float64)
     counts = group_counts(group_of, membership)
     if len(counts) < len(shares):
@@ -59,7 +59,7 @@ def assign_groups(
         )
     fixed = np.full(len(counts), -1)
     if pin:
-        fixed[lonely(counts, len(shares))] = 0
+        fixed[lonely(group_of, membership, len(shares))] = 0
     return place_groups(counts, shares, fixed=fixed, seed=seed)[group_of]
 
 
@@ -72,11 +72,27 @@ def group_counts(group: NDArray, strata: NDArray) -> NDArray[np.float64]:
     return counts
 
 
-def lonely(counts: NDArray, parts: int) -> NDArray[np.bool_]:
-    """Tell groups that hold all of some stratum; none if too few others would be left."""
-    present = counts[:, :-1] > 0
-    alone = np.asarray(present[:, present.sum(axis=0) == 1].any(axis=1))
-    if len(counts) - alone.sum() < parts - 1:
+def lonely(group: NDArray, classes: NDArray, parts: int) -> NDArray[np.bool_]:
+    """Tell groups that hold all of some class; none if too few others would be left.
+
+    Parameters
+    ----------
+    group
+        (n,) group of each item, from 0.
+    classes
+        (n, c) membership of each item in each class.
+    parts
+        Number of parts that the groups are to fill.
+
+    Returns
+    -------
+    (groups,) bool
+    """
+    item, of = np.nonzero(classes)
+    homes = np.unique(np.stack([of, group[item]]), axis=1)
+    alone = np.zeros(int(group.max(initial=-1)) + 1, dtype=bool)
+    alone[homes[1, np.bincount(homes[0], minlength=classes.shape[1])[homes[0]] == 1]] = True
+    if len(alone) - alone.sum() < parts - 1:
         alone[:] = False
     return alone
 

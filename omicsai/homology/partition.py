@@ -64,7 +64,7 @@ def partition_graph(
     unremovable: NDArray | None = None,
     start: NDArray | None = None,
     settled: bool = False,
-    pin_lonely: bool = True,
+    classes: NDArray | None = None,
     seed: int = 1,
 ) -> Partition:
     """Partition vertices so that no edge joins two parts.
@@ -90,8 +90,9 @@ def partition_graph(
         allow.
     settled
         What `start` has in some part moves for its edges alone, not for balance.
-    pin_lonely
-        Keep a stratum that lives in one component only in part 0.
+    classes
+        (n, c) membership in classes; one that lives in one component only stays in part 0,
+        where it can be learned. None keeps none.
     seed
         Of every random choice.
 
@@ -120,8 +121,8 @@ def partition_graph(
     component = components(n, first, second)
     size = np.bincount(component)
     own = _own_part(component, fixed)
-    if pin_lonely:
-        alone = lonely(group_counts(component, membership), len(shares)) & (own == -1)
+    if classes is not None:
+        alone = lonely(component, classes, len(shares)) & (own == -1)
         if size[alone | (own == 0)].sum() <= room[0]:
             own = np.where(alone, 0, own)
     begin = _majority(component, start, own, len(shares))

@@ -36,9 +36,14 @@ class Plan:
         (n,) part that a sequence stays in, -1 free, `OUT` stays removed.
     must_stay
         (n,) sequences that must be in some part.
+    original
+        (n,) the first of the sequences equal to each. Copies share its relatives and its
+        part; it is a fixed one if any of them is, and one that must stay if any of them is.
+    kept_fold
+        (n,) fold from 0 that a sequence of part 0 stays in, -1 for free.
     folds
         Folds of part 0.
-    tolerance, pin_lonely, seed
+    tolerance, classes, seed
         As in `omicsai.homology.partition_graph`.
     last
         The last partition.
@@ -49,9 +54,11 @@ class Plan:
     shares: NDArray
     fixed: NDArray
     must_stay: NDArray
+    original: NDArray
+    kept_fold: NDArray
     folds: int
     tolerance: float
-    pin_lonely: bool
+    classes: NDArray | None
     seed: int
     last: Partition | None = field(default=None, init=False)
 
@@ -62,17 +69,17 @@ class Plan:
 
         If that one is `settled`, nothing moves for balance alone.
         """
-        pairs = pairs.select(self.definition.holds(pairs))
+        first, second, strength = self.edges(pairs)
         inside = np.flatnonzero(self.fixed != OUT)
         place = np.cumsum(self.fixed != OUT) - 1
-        a, b = self.fixed[pairs.first], self.fixed[pairs.second]
+        a, b = self.fixed[first], self.fixed[second]
         # where both stay there is nothing to decide
-        used = pairs.select((a != OUT) & (b != OUT) & ~((a >= 0) & (b >= 0)))
+        used = (a != OUT) & (b != OUT) & ~((a >= 0) & (b >= 0))
         result = partition_graph(
             len(inside),
-            place[used.first],
-            place[used.second],
-            used.identical / used.longer,
+            place[first[used]],
+            place[second[used]],
+            strength[used],
             self.strata[inside],
             self.shares,
             tolerance=self.tolerance,
@@ -80,27 +87,50 @@ class Plan:
             unremovable=self.must_stay[inside],
             start=None if cell is None else self.parts(cell)[inside],
             settled=settled,
-            pin_lonely=self.pin_lonely,
+            classes=None if self.classes is None else self.classes[inside],
             seed=self.seed,
         )
         part = np.full(len(self.fixed), -1, dtype=np.int64)
         part[inside] = result.part
+        part = np.where(self.fixed == OUT, -1, part[self.original])
         self.last = result
-        same = pairs.select((part[pairs.first] == 0) & (part[pairs.second] == 0))
-        group = components(len(part), same.first, same.second)
+        return self.cells(part, first, second, strength, cell)
+
+    def edges(self, pairs: Pairs) -> tuple[NDArray, NDArray, NDArray]:
+        """Return what binds sequences: ends and strengths (m,) of alike pairs of originals.
+
+        A copy is bound to its original alone.
+        """
+        alike = pairs.select(self.definition.holds(pairs))
+        a, b = self.original[alike.first], self.original[alike.second]
+        different = a != b
+        copies = np.flatnonzero(self.original != np.arange(len(self.original)))
+        return (
+            np.concatenate([a[different], self.original[copies]]),
+            np.concatenate([b[different], copies]),
+            np.concatenate(
+                [(alike.identical / alike.longer)[different], np.ones(len(copies))]
+            ),
+        )
+
+    def cells(
+        self,
+        part: NDArray,
+        first: NDArray,
+        second: NDArray,
+        strength: NDArray,
+        earlier: NDArray | None = None,
+    ) -> NDArray[np.int64]:
+        """Cells of parts, folds of part 0 by the edges within it: (n,)."""
+        p = len(self.shares)
+        same = (part[first] == 0) & (part[second] == 0)
+        group = components(len(part), first[same], second[same])
         # a family larger than a fold is cut at its weakest links, for folds alone
         cap = int(np.ceil((part == 0).sum() / self.folds))
         if np.bincount(group).max(initial=0) > cap:
             group = capped_linkage(
-                len(part), same.first, same.second, same.identical / same.longer, cap
+                len(part), first[same], second[same], strength[same], cap
             )
-        return self.cells(part, group, cell)
-
-    def cells(
-        self, part: NDArray, group: NDArray, earlier: NDArray | None
-    ) -> NDArray[np.int64]:
-        """Cells of parts, whole groups of part 0 to folds: (n,)."""
-        p = len(self.shares)
         training = np.flatnonzero(part == 0)
         cell = part.copy()
         _, inside = np.unique(group[training], return_inverse=True)
@@ -116,13 +146,16 @@ class Plan:
             counts, np.ones(folds), seed=self.seed,
             fixed=np.full(len(counts), -1) if start is None else start,
         )  # fmt: skip
-        cell[training] = p + chosen[inside]
+        # a copy goes with its original, whatever else its family keeps
+        kept = np.where(self.kept_fold < 0, self.kept_fold[self.original], self.kept_fold)
+        kept = kept[training]
+        cell[training] = p + np.where(kept >= 0, kept, chosen[inside])
         return cell
 
-    def earlier_cells(self, fold: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Cells of the fixed sequences alone, with the folds (from 1) they had: (n,)."""
+    def earlier_cells(self) -> NDArray[np.int64]:
+        """Cells of the fixed sequences alone: (n,)."""
         p = len(self.shares)
-        return np.where(self.fixed == 0, p + fold - 1, np.maximum(self.fixed, -1))
+        return np.where(self.kept_fold >= 0, p + self.kept_fold, np.maximum(self.fixed, -1))
 
     def parts(self, cell: NDArray) -> NDArray[np.int64]:
         """Part of each cell: (n,)."""

@@ -30,7 +30,7 @@ from omicsai.homology.pairs import CoverageOf, Definition, IdentityOver, Pairs
 from omicsai.homology.partition import Partition
 from omicsai.homology.plan import OUT, Plan
 from omicsai.homology.schemes import family_groups, ordered_parts, value_groups
-from omicsai.homology.strata import category_shares, strata_of
+from omicsai.homology.strata import category_shares, classes_of, strata_of
 from omicsai.sequences import Molecule, split_labels
 from omicsai.sequences import Sequence as Record
 from omicsai.tables import Column, Table
@@ -228,10 +228,16 @@ def split_sequences(
     definition = Definition(identity, coverage, identity_over, coverage_of)
     shares = _checked_fractions(fractions)
     _check_ids(sequences, labels or {}, keep or {}, unremovable)
-    # everything below works in an order of its own, so that input order changes nothing
-    order = sorted(
-        range(len(sequences)), key=lambda i: (sequences[i].residues, sequences[i].id)
-    )
+    # everything below works in an order of its own, so that input order changes nothing;
+    # of equal sequences the first one decides, so it is one that stays if there is one
+    pinned = frozenset(unremovable)
+
+    def rank(record: Record) -> tuple[str, int, str]:
+        code = _part_code(keep, record.id)
+        stays = 0 if code >= 0 else 1 if record.id in pinned else 2
+        return record.residues, 3 if code == OUT else stays, record.id
+
+    order = sorted(range(len(sequences)), key=lambda i: rank(sequences[i]))
     records = [sequences[i] for i in order]
     ids = np.array([record.id for record in records], dtype=object)
     residues = [record.residues for record in records]
@@ -240,12 +246,14 @@ def split_sequences(
         [given, *([c.get(key, "") for key in ids] for c in (columns or {}).values())]
     )
     fixed = np.array([_part_code(keep, key) for key in ids], dtype=np.int64)
-    must_stay = np.isin(ids, list(unremovable)) | (fixed >= 0)
+    must_stay = np.isin(ids, list(pinned)) | (fixed >= 0)
     exhaustive = len(ids) <= exhaustive_up_to or molecule == "trna"
     guaranteed = method in ("homology", "kfold")
+    if keep and method != "homology":
+        raise InputError(
+            f"kept parts and an earlier split are for the method homology, not {method}"
+        )
     if method == "kfold":
-        if keep:
-            raise InputError("kept parts are train, validation and test: not for kfold")
         shares = np.ones(folds)
     # of few sequences all pairs are examined at once
     cells = float(sum(map(len, residues))) ** 2
@@ -256,22 +264,36 @@ def split_sequences(
         threads=threads, done=done,
     )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
+    earlier_fold = np.array([(kept_folds or {}).get(key, 1) for key in ids]) - 1
+    _, firsts, which = np.unique(
+        np.array(residues, dtype=object), return_index=True, return_inverse=True
+    )
     plan = Plan(
-        definition.wider(), strata, shares, fixed, must_stay,
+        definition.wider(), strata, shares, fixed, must_stay, firsts[which],
+        kept_fold=np.where((fixed == 0) & extend, earlier_fold, -1),
         folds=1 if method == "kfold" else folds,
         tolerance=1.0 if extend else tolerance,
-        pin_lonely=method == "homology" and not extend, seed=seed,
+        classes=None if method == "kfold" or extend else classes_of(given),
+        seed=seed,
     )  # fmt: skip
     cluster: NDArray[np.int64] | None = None
     if guaranteed:
-        earlier = [(kept_folds or {}).get(key, 1) for key in ids]
-        cell = plan(pairs, plan.earlier_cells(np.array(earlier)) if extend else None)
+        cell = plan(pairs, plan.earlier_cells() if extend else None)
     else:
         values = [(groups or {}).get(key, "") for key in ids]
-        part, cluster = _without_guarantee(
+        part, group = _without_guarantee(
             method, residues, strata, shares, definition, values, clans, seed, threads
         )
-        cell = plan.cells(part, cluster, None)
+        cluster = group if method == "cluster" else None
+        # folds keep groups whole, and families as far as they are known
+        alike = pairs.select(plan.definition.holds(pairs))
+        everything = np.arange(len(ids))
+        cell = plan.cells(
+            part,
+            np.concatenate([alike.first, group]),
+            np.concatenate([alike.second, everything]),
+            np.concatenate([alike.identical / alike.longer, np.ones(len(ids))]),
+        )
     # folds of train are one part here; without a guarantee parts are only audited
     missed = 0
     if not complete:
@@ -312,7 +334,9 @@ def split_sequences(
     result = plan.last or Partition(plan.parts(cell))
     part, fold_of = plan.parts(cell), plan.fold(cell)
     near = pairs.select(plan.definition.holds(pairs))
-    returned = _kept_for_training(near, part) if keep_for_training else None
+    returned = None
+    if keep_for_training:
+        returned = _kept_for_training(near, part, plan.original)
     if returned is not None:
         part[returned] = 0
     parts = _names(method, part)
@@ -345,7 +369,6 @@ def split_sequences(
     numbers = part + 1 if method == "kfold" else fold_of
     fold = pd.Series(numbers, dtype="Int64").where(numbers > 0)
     _, first_of = np.unique(component, return_index=True)
-    _, size_off = _deviations(strata, part, shares)
     audit |= {
         "method": method,
         "search": _search_words(complete, exhaustive, molecule, sensitivity),
@@ -361,14 +384,14 @@ def split_sequences(
         "pairs_the_first_search_missed": missed,
         "pairs_the_audit_repaired": repaired,
         "fold_sizes": np.bincount(fold_of)[1:].tolist(),
-        "size_deviation": size_off,
+        "size_deviation": _size_deviation(part, shares),
         "class_deviation": category_shares(strata, part, len(shares))[1],
         "too_short_for_the_evalue": _too_short(residues, definition, molecule),
         "untestable_labels": _single_cluster_labels(component, given),
     }
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(parts)
-    crosses = shuffled[pairs.first] != shuffled[pairs.second]
+    crosses = cross(pairs, shuffled)
     both = Definition(identity, coverage, identity_over, "both").holds(pairs)
     audit["random_split_control"] = {
         "crossing_pairs": count_pairs(pairs, crosses & definition.holds(pairs)),
@@ -548,20 +571,19 @@ def _without_guarantee(
     return part, group if method == "cluster" else first[which]
 
 
-def _kept_for_training(pairs: Pairs, part: NDArray) -> NDArray[np.int64]:
+def _kept_for_training(pairs: Pairs, part: NDArray, original: NDArray) -> NDArray[np.int64]:
     """Find removed sequences without a relative in validation or test."""
-    a = np.concatenate([pairs.first, pairs.second])
+    a = original[np.concatenate([pairs.first, pairs.second])]
     b = np.concatenate([pairs.second, pairs.first])
     near_tested = np.unique(a[part[b] > 0])
-    return np.setdiff1d(np.flatnonzero(part < 0), near_tested)
+    removed = np.flatnonzero(part < 0)
+    return removed[~np.isin(original[removed], near_tested)]
 
 
-def _deviations(
-    strata: NDArray, part: NDArray, shares: NDArray
-) -> tuple[NDArray[np.float64], float]:
+def _size_deviation(part: NDArray, shares: NDArray) -> float:
+    """Largest difference between a part's share of what is kept and its target."""
     filled = np.bincount(part[part >= 0], minlength=len(shares))
-    target = shares / shares.sum()
-    return filled / filled.sum(), float(np.abs(filled / filled.sum() - target).max())
+    return float(np.abs(filled / filled.sum() - shares / shares.sum()).max())
 
 
 def _compare(
@@ -632,7 +654,7 @@ def _compared(
         "leaking_fraction": len(leaking) / sizes.sum(),
         "leaking_test_fraction": len(tested) / max(sizes[2], 1),
         "largest_identity": float(over[crossing].max(initial=0.0)),
-        "size_deviation": _deviations(strata, part, shares)[1],
+        "size_deviation": _size_deviation(part, shares),
         "class_deviation": category_shares(strata, part, len(PARTS))[1],
     }
 

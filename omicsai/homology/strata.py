@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from omicsai.sequences import split_labels
 
-__all__ = ["category_shares", "label_strata", "quantile_strata", "strata_of"]
+__all__ = ["category_shares", "classes_of", "label_strata", "quantile_strata", "strata_of"]
 
 QUANTILES = 5
+MOST_CATEGORIES = 256  # of a column: rarer ones are not balanced
 FEWEST_VALUES = 12  # distinct numbers from which a column is continuous, not a category
 
 
@@ -19,17 +20,32 @@ def strata_of(columns: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
     """Membership in the strata of several columns, side by side: (n, k).
 
     A column whose known cells are all numbers, with at least twelve different ones, is cut
-    at its quintiles; any other is a column of labels, several joined by ``;``.
+    at its quintiles; any other is a column of labels, several joined by ``;``, of which
+    the 256 most common count.
     """
     blocks = []
     for cells in columns:
         numbers = _numbers(cells)
-        blocks.append(label_strata(cells) if numbers is None else quantile_strata(numbers))
+        if numbers is not None:
+            blocks.append(quantile_strata(numbers))
+            continue
+        members = label_strata(cells)
+        common = np.argsort(-members.sum(axis=0), kind="stable")[:MOST_CATEGORIES]
+        blocks.append(members[:, np.sort(common)])
     return np.hstack(blocks) if blocks else np.zeros((0, 0), dtype=bool)
 
 
+def classes_of(labels: Sequence[str]) -> NDArray[np.bool_]:
+    """Membership (n, c) of each item in each class; none if the labels are numbers."""
+    if _numbers(labels) is not None:
+        return np.zeros((len(labels), 0), dtype=bool)
+    members = label_strata(labels)
+    unknown = any(not split_labels(cell) for cell in labels)  # the first stratum
+    return members[:, int(unknown) :]
+
+
 def label_strata(labels: Sequence[str]) -> NDArray[np.bool_]:
-    """Membership (n, k) of each item in each label; unknown is a stratum of its own."""
+    """Membership (n, k) of each item in each label, by name; unknown is a stratum too."""
     sets = [split_labels(cell) or [""] for cell in labels]
     names = sorted({label for labels in sets for label in labels})
     column = {name: i for i, name in enumerate(names)}

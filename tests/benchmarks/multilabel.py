@@ -126,7 +126,7 @@ def split_by_homology(ids: list[str], hits: pd.DataFrame) -> pd.DataFrame:
     first, second = (alike[end].map(row).to_numpy() for end in ("query", "target"))
     found = partition_graph(
         len(ids), first, second, alike["fident"].to_numpy(), np.ones((len(ids), 1)),
-        [0.6, 0.2, 0.2], pin_lonely=False,
+        [0.6, 0.2, 0.2],
     )  # fmt: skip
     names = np.array(["train", "validation", "test", "removed"])
     return pd.DataFrame(
