@@ -572,11 +572,23 @@ class Config(Section):
     pairing: PairingOptions = PairingOptions()
     report: ReportOptions = ReportOptions()
 
-    @model_validator(mode="after")
-    def _results_is_a_relative_folder(self) -> Config:
-        if not self.results.strip("./ "):
-            raise ValueError("results must name a folder of its own, for example 'results'")
-        return self
+    @field_validator("results")
+    @classmethod
+    def _results_is_a_folder_of_its_own(cls, value: str) -> str:
+        if not value.strip("./ ") or set(value) & set("{}<>"):
+            raise ValueError("must name a folder of its own, for example 'results'")
+        return value
+
+    @field_validator("split")
+    @classmethod
+    def _split_needs_no_more_tables(cls, value: SplitOptions) -> SplitOptions:
+        if value.method not in ("homology", "cluster", "random"):
+            raise ValueError(
+                f"the workflow splits by the methods homology, cluster and random; "
+                f"'{value.method}' is for 'omicsai split', which takes its tables, or "
+                "makes folds instead of parts"
+            )
+        return value
 
 
 def read_config(values: Mapping[str, Any], files: Sequence[Path | str] = ()) -> Config:
@@ -645,7 +657,8 @@ def problem_text(
             section = section.model_fields[part].annotation  # type: ignore[assignment]
         known = list(section.model_fields)
         return f"'{'.'.join(loc)}' is not a known key{_suggest(loc[-1], known)}"
-    whole = isinstance(item["input"], dict)  # a section, whose options do not go together
+    # a section, whose options do not go together
+    whole = isinstance(item["input"], (dict, Section))
     value = "" if whole else f" = {item['input']!r}"
     name = f"'{'.'.join(loc)}'{value}: " if named and loc else ""
     if item["type"] == "literal_error":
@@ -670,9 +683,12 @@ def _place(
 ) -> str:
     """File and line of a bad value; the command line if no file holds that value."""
     path = tuple(str(part) for part in item["loc"])
+    whole = isinstance(item["input"], (dict, Section))  # merged from several files
     for file, known in reversed(list(lines.items())):
         # compared as text, because not-a-number does not equal itself
-        if path in known and repr(_value_at(file, item["loc"])) == repr(item["input"]):
+        if path in known and (
+            whole or repr(_value_at(file, item["loc"])) == repr(item["input"])
+        ):
             return f"{file}, line {known[path]}: "
     return "command line: " if lines else ""
 

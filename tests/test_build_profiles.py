@@ -106,7 +106,8 @@ def test_the_command_writes_a_library_and_leaves_out_what_it_must(
     fasta = tmp_path / "a.fasta"
     fasta.write_text(
         "".join(
-            f">{r.id} {p}\n{r.residues}\n" for r, p in zip(records, products, strict=True)
+            f">sp|{r.id}|X {p}\n{r.residues}\n"
+            for r, p in zip(records, products, strict=True)
         )
     )
     FAMILIES.write(FAMILIES.frame(TABLE), tmp_path / "families.tsv")
@@ -121,7 +122,8 @@ def test_the_command_writes_a_library_and_leaves_out_what_it_must(
     assert [p.name for p in profiles] == list(about["profile"]) == ["Red", "Blue"]
     assert [p.description for p in profiles] == ["Red family", "Blue family"]
     members = (tmp_path / "library" / "library.members.tsv").read_text()
-    assert f"\t{records[20].id}\n" not in members
+    assert f"\tsp|{records[20].id}|X\n" not in members
+    assert f"\tsp|{records[0].id}|X\n" in members
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from omicsai.sequences import (
     sequence_digest,
     split_labels,
 )
-from omicsai.sequences.check import label_counts
+from omicsai.sequences.check import RECORDS, label_counts
 
 A, B, C, D = "MKTAYIAKQRQ", "GWHHEDLLNCY", "PLVVSTRNDEF", "QQRWYKLMMAA"
 
@@ -225,6 +225,14 @@ def test_unknown_words_mean_no_label(write):
     assert read_labels(path, column="class") == {"a": "", "b": "", "c": "x", "d": "none"}
     own = read_labels(path, column="class", unknown=["none"])
     assert own == {"a": "unknown", "b": "NA", "c": "unknown;x", "d": ""}
+
+
+def test_what_check_kept_as_a_label_stays_one(write, tmp_path):
+    fasta = write("a.fasta", f">n\n{'MKTAYIAKQR' * 2}\n>h\n{'GAVLIMCFYW' * 2}\n")
+    labels = write("l.tsv", "id\tlabel\nn\tNA\nh\tHA\n")  # neuraminidase
+    records = check_batch(fasta, labels=labels, unknown=["missing"]).records
+    RECORDS.write(records, tmp_path / "records.tsv")
+    assert read_labels(tmp_path / "records.tsv") == {"n": "NA", "h": "HA"}
 
 
 @pytest.mark.parametrize(

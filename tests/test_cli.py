@@ -577,3 +577,47 @@ def test_labels_are_found_by_id_or_accession():
     assert labels_of(["c"], {}) == [""]
     with pytest.raises(InputError, match="none of the 2 labels is for one of the 1 seq"):
         labels_of(["c"], labels)
+
+
+def test_a_file_that_an_option_swallowed_is_named(run_omicsai, capsys, write):
+    fasta = write("a.fasta", ">a\nMKT\n")
+    for option in (["--fractions", ".8", ".1", ".1"], ["--keep-for-training"]):
+        line = told(run_omicsai, capsys, "split", fasta, *option, fasta, "--out", "o")
+        assert line.endswith(f"write the file '{fasta}' before it")
+
+
+def test_ids_to_keep_are_found_by_accession_or_refused(
+    pipeline, run_omicsai, capsys, write, tmp_path
+):
+    records = read_sequences(pipeline.known / "sequences.fasta")[:40]
+    fasta = write("a.fasta", "".join(f">sp|{r.id[-6:]}|X\n{r.residues}\n" for r in records))
+    kept = write("keep.tsv", f"id\tpart\n{records[0].id[-6:]}\ttest\n")
+    command = ("split", fasta, "--compare=false", "--identity", "0.9", "--out")
+    assert run_omicsai(*command, tmp_path / "o", "--keep", kept) == 0
+    made = read(tmp_path / "o" / "split.tsv").set_index("id")
+    assert made.at[f"sp|{records[0].id[-6:]}|X", "part"] == "test"
+    pins = write("pins.txt", "nobody\n")
+    line = told(run_omicsai, capsys, *command, tmp_path / "p", "--pin", pins)
+    assert "1 ids of" in line
+    assert "for example 'nobody'" in line
+
+
+def test_a_terminated_command_leaves_no_temporary_folder(tmp_path):
+    script = """
+import sys, tempfile, time
+from omicsai.cli import main, store
+def run(arguments):
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]):
+        print("started", flush=True)
+        time.sleep(60)
+store.run = run
+main(["store", "list", sys.argv[1]])
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "started\n"
+    assert list(tmp_path.iterdir())
+    process.terminate()
+    assert process.wait(30) == 128 + 15
+    assert not list(tmp_path.iterdir())

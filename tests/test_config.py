@@ -126,8 +126,22 @@ def test_the_last_of_several_files_is_named(write):
 
 @pytest.mark.parametrize("folder", ["", ".", "./", " "])
 def test_results_are_a_folder_of_their_own(folder):
-    with pytest.raises(ConfigError, match="results must name a folder of its own"):
+    with pytest.raises(ConfigError, match=r"'results' = .*must name a folder of its own"):
         read_config({"results": folder})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("results: .\n", 1, "must name a folder of its own"),
+        ("seed: 2\nsplit: {method: family}\n", 2, "'family' is for 'omicsai split'"),
+        ("isotype:\n  loss: cross_entropy\n", 1, "the ridge head has no loss"),
+    ],
+)
+def test_problems_of_whole_sections_are_named_with_their_line(write, text, line, message):
+    told = problems(text, write)
+    assert f"mine.yaml, line {line}: " in told
+    assert message in told
 
 
 def test_command_options_are_named_as_on_the_command_line():

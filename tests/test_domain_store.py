@@ -206,11 +206,25 @@ def test_another_library_or_cutoff_is_another_search(monkeypatch, proteins, few,
     assert counts == [5, 5, 5, 5]
 
 
-def test_a_damaged_part_is_searched_again(whole, proteins, few, tmp_path, caplog):
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-50],
+        lambda data: b"",
+        lambda data: flipped(data, 100),  # in the compressed digests
+        lambda data: flipped(data, len(data) // 2),
+    ],
+    ids=["truncated", "emptied", "flipped early", "flipped in the middle"],
+)
+def test_a_damaged_part_is_searched_again(whole, proteins, few, tmp_path, caplog, damage):
     library = open_library(few, cache=tmp_path)
     search_domains(proteins, library, store=tmp_path)
     (part,) = tmp_path.glob("hits-*/part-*.npz")
-    part.write_bytes(part.read_bytes()[:-50])
+    part.write_bytes(damage(part.read_bytes()))
     pd.testing.assert_frame_equal(search_domains(proteins, library, store=tmp_path), whole)
     assert "is damaged" in caplog.text
 

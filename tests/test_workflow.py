@@ -310,6 +310,23 @@ def test_bad_configuration_names_file_line_and_intention(tmp_path):
     assert "'split.identity' = 30: input should be less than or equal to 1" in output
 
 
+def test_braces_of_an_option_are_no_wildcards(tmp_path):
+    folder = new_project(
+        tmp_path / "run", check={"header_pattern": "(?P<label>[A-Z]{2})"},
+        report={"title": "{a} & {b}"},
+    )  # fmt: skip
+    assert "check_batch" in snakemake(folder, "-n")
+
+
+def test_an_edited_ontology_or_encoder_is_seen(copied):
+    hierarchy = copied / "terms.obo"
+    hierarchy.write_text("[Term]\nid: GO:1\n")
+    planned = snakemake(
+        copied, "-n", "--config", f"train={{hierarchy: {hierarchy.name}, task: multi}}"
+    )
+    assert "terms.obo" in planned
+
+
 def test_failing_stage_shows_one_line_in_its_log(tmp_path):
     folder = new_project(
         tmp_path / "run", BATCHES.replace("example/new.fasta", "bad.fasta")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
@@ -93,6 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         force=True,
     )
     started = time.monotonic()
+    if threading.current_thread() is threading.main_thread():
+        # what a scheduler sends: programs that were started end, their folders are removed
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         arguments.run(arguments)
     except OmicsaiError as error:
@@ -114,3 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     logger.info("%s done in %.1f s", arguments.stage, time.monotonic() - started)
     return 0
+
+
+def _terminate(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store", type=Path,
         help="folder of hits known from earlier runs, pressed libraries and downloads, "
-        "shared between batches (default: 'domain_store' beside the output)",
+        "shared between batches (default: 'domain_store' in the output folder)",
     )  # fmt: skip
     add_threads(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")

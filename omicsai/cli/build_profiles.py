@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read, build and write."""
     from omicsai.domains import write_profiles
-    from omicsai.domains.build import build_library
+    from omicsai.domains.build import build_library, require_aligner
     from omicsai.domains.built import BUILT, FAMILIES
     from omicsai.domains.libraries import DATA
     from omicsai.sequences import Sequence as Record
@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.tables import write_provenance, write_text
     from omicsai.tables.provenance import package_versions
 
+    require_aligner()
     families = FAMILIES.read(arguments.families or DATA / "families.tsv")
     records, products = [], []
     for raw in parse_fasta(arguments.fasta):
@@ -106,20 +107,23 @@ def product_name(header: str) -> str:
 
 def _alike(records: Sequence[Record], others: Sequence[Record], threads: int) -> set[str]:
     """Ids of the records at least 90 % identical to one of the others."""
-    from omicsai.homology.mmseqs import run_mmseqs
-    from omicsai.sequences import write_fasta
+    from omicsai.homology.mmseqs import make_database, run_mmseqs
 
     with tempfile.TemporaryDirectory(prefix="omicsai-alike-") as name:
         folder = Path(name)
-        write_fasta(records, folder / "records.fasta")
-        write_fasta(others, folder / "others.fasta")
+        target, query = (
+            make_database(folder / part, [r.residues for r in some], range(len(some)))
+            for part, some in (("records", records), ("others", others))
+        )
         run_mmseqs(
-            "easy-search", folder / "others.fasta", folder / "records.fasta",
-            folder / "alike.tsv", folder / "tmp", "--min-seq-id", 0.9, "-c", 0.5,
-            "--cov-mode", 5, "--max-seqs", 1000, "--format-output", "target",
+            "search", query, target, folder / "hits", folder / "tmp", "--min-seq-id", 0.9,
+            "-c", 0.5, "--cov-mode", 5, "--max-seqs", 1000, "--alignment-mode", 3,
             threads=threads,
         )  # fmt: skip
-        return set((folder / "alike.tsv").read_text(encoding="utf-8").split())
+        table = folder / "hits.tsv"
+        run_mmseqs("createtsv", query, target, folder / "hits", table, threads=threads)
+        hits = {int(line.split("\t")[1]) for line in table.read_text().splitlines()}
+    return {records[i].id for i in hits}
 
 
 def _clans(built: pd.DataFrame) -> str:

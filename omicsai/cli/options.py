@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from omicsai.config import Section, options_from
+from omicsai.errors import ConfigError
 
 __all__ = ["add_section", "add_seed", "add_threads", "section_of"]
 
@@ -39,7 +41,15 @@ def section_of(arguments: argparse.Namespace, section: type[S]) -> S:
     """Validate a section's options from parsed arguments; absent ones are default."""
     given = vars(arguments)
     chosen = {name: given[name] for name in section.model_fields if name in given}
-    return options_from(section, chosen)  # type: ignore[return-value]
+    try:
+        return options_from(section, chosen)  # type: ignore[return-value]
+    except ConfigError as error:
+        # an option that takes any number of values also takes a file that follows it
+        values = [v for value in chosen.values() if isinstance(value, list) for v in value]
+        taken = [v for v in [*values, *chosen.values()] if _is_file(v)]
+        if not taken:
+            raise
+        raise ConfigError(f"{error}; write the file '{taken[0]}' before it") from None
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +62,10 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads``."""
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, str) and Path(value).is_file()
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -13,6 +13,7 @@ from omicsai.config import ReportOptions
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from scipy.sparse import csr_matrix
 
     from omicsai.report import Story
     from omicsai.report.story import Batch
@@ -62,9 +63,11 @@ def _page(arguments: argparse.Namespace, options: ReportOptions) -> str:
     from omicsai.report.trna import read_trna_batches
     from omicsai.robust.multilabel_model import is_multilabel
 
-    if is_multilabel(arguments.results / "model"):
-        return multilabel_page(arguments.results, arguments.batches, title=options.title)
     trna = read_trna_batches(arguments.results, arguments.batches, arguments.trna_truth)
+    if is_multilabel(arguments.results / "model"):
+        return multilabel_page(
+            arguments.results, arguments.batches, title=options.title, trna=trna
+        )
     if trna and len(trna) == len(arguments.batches):  # no proteins
         return render_trna_page(
             trna,
@@ -96,7 +99,9 @@ def _kinds(story: Story, batch: Batch) -> dict[str, tuple[str, str]]:
     }
 
 
-def _placed(vectors: np.ndarray, rows: list[tuple[str, str]], seed: int) -> pd.DataFrame:
+def _placed(
+    vectors: np.ndarray | csr_matrix, rows: list[tuple[str, str]], seed: int
+) -> pd.DataFrame:
     """Places on a plane, of a seeded sample where there are many."""
     import numpy as np
     import pandas as pd
@@ -107,7 +112,10 @@ def _placed(vectors: np.ndarray, rows: list[tuple[str, str]], seed: int) -> pd.D
     if len(chosen) > MAPPED:
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.choice(chosen, MAPPED, replace=False))
-    places = project(vectors[chosen], seed=seed)
+    sample = vectors[chosen]
+    places = project(
+        sample if isinstance(sample, np.ndarray) else sample.toarray(), seed=seed
+    )
     labels, states = zip(*[rows[i] for i in chosen], strict=True)
     return pd.DataFrame(
         {"x": places[:, 0], "y": places[:, 1], "label": labels, "kind": states}
@@ -132,7 +140,7 @@ def _domain_map(story: Story, seed: int) -> pd.DataFrame:
     if len(rows) < LEAST_MAPPED:
         return pd.DataFrame()
     vectors, _ = profile_vectors(pd.concat(tables, ignore_index=True), list(rows))
-    return _placed(vectors.toarray(), list(rows.values()), seed)
+    return _placed(vectors, list(rows.values()), seed)
 
 
 def _map(story: Story, results: Path, seed: int) -> pd.DataFrame:

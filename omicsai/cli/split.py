@@ -10,6 +10,7 @@ from typing import Any
 
 from omicsai.cli.options import add_section, add_seed, add_threads, section_of
 from omicsai.config import SplitOptions
+from omicsai.errors import InputError
 
 HELP = "split by homology into train, validation and test, and audit what leaks"
 EXAMPLE = (
@@ -70,7 +71,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Split, audit and write."""
     from omicsai.cli.inputs import column_of, labels_of, pooled_labels, pooled_sequences
     from omicsai.code import code_digest
-    from omicsai.errors import InputError
     from omicsai.homology import (
         CLUSTERS,
         COMPARISON,
@@ -78,7 +78,6 @@ def run(arguments: argparse.Namespace) -> None:
         IDENTITY_TO_TRAIN,
         REMOVED,
         SPLIT,
-        mmseqs_version,
         split_sequences,
     )
     from omicsai.tables import write_json, write_provenance
@@ -98,7 +97,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.keep and arguments.extend:
         raise InputError("--keep and --extend both fix parts: give one of them")
     if arguments.keep:
-        more["keep"] = column_of([arguments.keep], "part")
+        kept = column_of([arguments.keep], "part")
+        _refuse_unknown(kept, ids, "--keep", arguments.keep)
+        more["keep"] = _by_id(ids, kept)
     if arguments.extend:
         earlier = SPLIT.read(arguments.extend).set_index("id")
         gone = sorted(set(earlier.index) - set(ids))
@@ -114,7 +115,9 @@ def run(arguments: argparse.Namespace) -> None:
         if not arguments.pin.is_file():
             raise InputError(f"{arguments.pin} is no file: --pin takes one id a line")
         lines = arguments.pin.read_text(encoding="utf-8").splitlines()
-        more["unremovable"] = [line.strip() for line in lines if line.strip()]
+        pins = {line.strip(): "pinned" for line in lines if line.strip()}
+        _refuse_unknown(pins, ids, "--pin", arguments.pin)
+        more["unremovable"] = [key for key, word in _by_id(ids, pins).items() if word]
     result = split_sequences(
         sequences,
         dict(zip(ids, labels, strict=True)),
@@ -148,13 +151,27 @@ def run(arguments: argparse.Namespace) -> None:
         options={
             **options.model_dump(),
             "molecule": arguments.molecule,
+            "label_column": arguments.label_column,
+            "group_column": arguments.group_column,
             "seed": arguments.seed,
         },
         inputs=inputs,
-        tools={"mmseqs": mmseqs_version(), **package_versions("pyopal", "scipy")},
+        tools={"mmseqs": result.audit["mmseqs"], **package_versions("pyopal", "scipy")},
     )
     shutil.rmtree(arguments.out / SEARCHED, ignore_errors=True)
     _tell(result.audit)
+
+
+def _refuse_unknown(named: dict[str, str], ids: list[str], option: str, file: Path) -> None:
+    """Refuse ids that are to stay and are not there: a test set would be lost unsaid."""
+    from omicsai.sequences.labels import label_key
+
+    unknown = sorted(named.keys() - {label_key(named, key) for key in ids})
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} ids of {file} ({option}) are not among the sequences, for "
+            f"example '{unknown[0]}': correct them, or leave them out"
+        )
 
 
 def _by_id(ids: list[str], values: dict[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ members and everything that is something else.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 import re
 from collections.abc import Sequence
@@ -20,14 +21,14 @@ import pandas as pd
 from omicsai.domains.built import BUILT
 from omicsai.domains.profiles import build_profile
 from omicsai.domains.search import search_domains
-from omicsai.errors import InputError
+from omicsai.errors import InputError, ToolError
 from omicsai.progress import track
 from omicsai.sequences import Sequence as Record
 
 if TYPE_CHECKING:
     from pyhmmer.plan7 import HMM
 
-__all__ = ["BuiltLibrary", "build_library"]
+__all__ = ["BuiltLibrary", "build_library", "require_aligner"]
 
 logger = logging.getLogger(__name__)
 
@@ -243,6 +244,18 @@ def _model(groups: list[_Group], sequences: Sequence[Record]) -> list[HMM]:
         )
         for group in track(groups, total=len(groups), label="build")
     ]
+
+
+def require_aligner() -> None:
+    """Refuse to start without FAMSA, which a plain installation does not bring.
+
+    Raises
+    ------
+    ToolError
+        If `pyfamsa` cannot be imported.
+    """
+    if importlib.util.find_spec("pyfamsa") is None:
+        raise ToolError("FAMSA not found, which aligns families: pip install pyfamsa")
 
 
 def _align(residues: list[str]) -> list[str]:

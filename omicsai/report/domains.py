@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["domain_figures", "domain_tables"]
+__all__ = ["changes", "domain_figures", "domain_tables"]
 
 SHOWN_ARCHITECTURES = 12
 LETTERS_ACROSS = 100  # letters of a domain's name that fit across the wide figure
@@ -49,24 +49,30 @@ def domain_figures(story: Story, batches: list[Batch]) -> dict[str, Drawing | No
 
 
 def domain_tables(story: Story, batches: list[Batch]) -> dict[str, pd.DataFrame]:
-    """Tables of the section: architectures, families by class, gained and lost."""
+    """Tables of the section: architectures, families by class."""
+    if not batches:
+        return {"architectures": pd.DataFrame(), "enrichment": pd.DataFrame()}
     labelled = story.examples[story.examples["label"] != ""]
     classes = dict(zip(labelled["id"], labelled["label"], strict=True))
     found = pd.concat([_domains(batch) for batch in batches], ignore_index=True)
     by_class = enrichment(found, classes)
-    changes = (
-        family_changes(
-            _domains(batches[0]),
-            _domains(batches[1]),
-            (len(batches[0].records), len(batches[1].records)),
-        )
-        if len(batches) > 1
-        else pd.DataFrame()
-    )
     return {
         "architectures": _architecture_counts(batches),
         "enrichment": by_class[by_class["p_adjusted"] <= SIGNIFICANT],
-        "family_changes": changes,
+    }
+
+
+def changes(batches: list[Batch]) -> dict[str, pd.DataFrame]:
+    """Families gained and lost from what is learned from to each batch predicted."""
+    before = [batch for batch in batches if batch.predictions is None]
+    if not before:
+        return {}
+    known = pd.concat([_domains(batch) for batch in before], ignore_index=True)
+    size = sum(len(batch.records) for batch in before)
+    return {
+        batch.name: family_changes(known, _domains(batch), (size, len(batch.records)))
+        for batch in batches
+        if batch.predictions is not None
     }
 
 

@@ -99,6 +99,7 @@ def draw(
             "axes.titlesize": "medium",
             "axes.titleweight": "bold",
             "axes.titlelocation": "left",
+            "text.parse_math": False,  # names may hold a dollar sign
         }
         with mpl.rc_context(style):
             from matplotlib.backends.backend_svg import FigureCanvasSVG

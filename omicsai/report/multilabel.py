@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from omicsai.report.figures import CONTROL, GREY, MODEL, NARROW, WIDE, Drawing, draw
-from omicsai.report.page import SHOWN_ROWS, environment, shown_table
+from omicsai.report.page import SHOWN_ROWS, environment, shown_table, trna_tables
 from omicsai.report.story import read_json, read_provenance, read_times
+from omicsai.report.trna import TrnaBatch
 from omicsai.version import __version__
 
 if TYPE_CHECKING:
@@ -27,7 +29,9 @@ METRIC_NAMES = {
 }
 
 
-def multilabel_page(results: Path, batches: list[str], *, title: str) -> str:
+def multilabel_page(
+    results: Path, batches: list[str], *, title: str, trna: Sequence[TrnaBatch] = ()
+) -> str:
     """Render the report of several labels as one self-contained HTML page.
 
     Parameters
@@ -38,6 +42,8 @@ def multilabel_page(results: Path, batches: list[str], *, title: str) -> str:
         Names of the batches to tell about.
     title
         Title of the page.
+    trna
+        tRNA batches, from `read_trna_batches`.
 
     Raises
     ------
@@ -111,6 +117,8 @@ def multilabel_page(results: Path, batches: list[str], *, title: str) -> str:
                     for batch, frame in predictions.items()
                 },
             },
+            trna=trna,
+            trna_tables={batch.name: trna_tables(batch) for batch in trna},
             provenance=read_provenance(results, batches),
             shown_rows=SHOWN_ROWS,
         )

@@ -18,9 +18,10 @@ from omicsai.report.trna import TrnaBatch
 from omicsai.report.trust import noise_matrix
 from omicsai.robust.options import LOSSES
 from omicsai.sequences import split_labels
+from omicsai.sequences.check import UNMATCHED_LABEL
 from omicsai.version import __version__
 
-__all__ = ["render_page", "render_trna_page"]
+__all__ = ["render_page", "render_trna_page", "trna_tables"]
 
 SHOWN_ROWS = 10  # visible before "show all"
 LONG_TEXT = 28  # characters of a cell that may wrap
@@ -70,7 +71,7 @@ def render_page(story: Story, *, title: str, trna: Sequence[TrnaBatch] = ()) -> 
             version=__version__,
             story=story,
             trna=trna,
-            trna_tables={batch.name: _trna_tables(batch) for batch in trna},
+            trna_tables={batch.name: trna_tables(batch) for batch in trna},
             **_context(story),
         )
     )
@@ -103,7 +104,7 @@ def render_trna_page(
             title=title,
             version=__version__,
             trna=trna,
-            trna_tables={batch.name: _trna_tables(batch) for batch in trna},
+            trna_tables={batch.name: trna_tables(batch) for batch in trna},
             provenance=provenance,
             times=_table("times", times),
             shown_rows=SHOWN_ROWS,
@@ -124,7 +125,8 @@ def environment() -> Environment:
     return made
 
 
-def _trna_tables(batch: TrnaBatch) -> list[tuple[Shown, str]]:
+def trna_tables(batch: TrnaBatch) -> list[tuple[Shown, str]]:
+    """Tables of a tRNA batch with their captions."""
     tables = [
         ("cognates", batch.cognates, "tRNAs by orthogonality to the host's synthetases"),
         ("suspected_isotypes", batch.suspects, "Suspected isotypes"),
@@ -177,6 +179,7 @@ def _context(story: Story) -> dict[str, Any]:
         "truth_metrics": _against_truth(story),
         "proteins": proteins,
         "domain_summary": domains.summary(proteins),
+        "resolution": _option(story, "annotate", "resolution", "strict"),
         "predicted": predicted,
         "novel_count": len(novel),
         "novel_fdr": _option(story, "predict", "novel_fdr", 0.1),
@@ -232,6 +235,10 @@ def _context(story: Story) -> dict[str, Any]:
                 name: _table(name, frame)
                 for name, frame in domains.domain_tables(story, proteins).items()
             },
+            "family_changes": {
+                name: _table(f"family_changes_{name}", frame)
+                for name, frame in domains.changes(proteins).items()
+            },
             "suspects": _table("suspected_mislabels", _suspects(story, proteins)),
             "novel": _table("novel", novel),
             "predictions": {
@@ -261,7 +268,7 @@ def _counts(story: Story) -> dict[str, int]:
 
 def _is_unmatched_label(batch: Batch) -> pd.Series:
     """Which rows of the table of rejects are labels without a record."""
-    return batch.rejected["reason"].str.startswith("label for an id")
+    return batch.rejected["reason"].str.startswith(UNMATCHED_LABEL)
 
 
 def _positive_control(story: Story) -> list[dict[str, Any]]:
@@ -372,9 +379,10 @@ def _stack(story: Story, attribute: str) -> pd.DataFrame:
 def _suspects(story: Story, batches: list[Batch]) -> pd.DataFrame:
     """Suspected mislabels with the domain architecture of each."""
     found = [b.architectures for b in batches if b.architectures is not None]
-    by_id = pd.concat(found).drop_duplicates("id").set_index("id")["architecture"]
     frame = story.suspects.drop(columns="cluster")
-    frame["architecture"] = by_id.reindex(frame["id"]).fillna("").to_numpy()
+    if found:
+        by_id = pd.concat(found).drop_duplicates("id").set_index("id")["architecture"]
+        frame["architecture"] = by_id.reindex(frame["id"]).fillna("").to_numpy()
     if story.truth is not None:
         true = story.truth.set_index("id")["true_label"].reindex(frame["id"])
         frame["true_label"] = true.fillna("").to_numpy()
@@ -382,11 +390,11 @@ def _suspects(story: Story, batches: list[Batch]) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _option(story: Story, stage: str, name: str, otherwise: float) -> float:
+def _option(story: Story, stage: str, name: str, otherwise: Any) -> Any:
     """Value that a stage ran with."""
     for key, record in story.provenance.items():
         if key.startswith(stage):
-            return float(record["options"][name])
+            return record["options"][name]
     return otherwise
 
 

@@ -31,6 +31,8 @@ __all__ = ["DUPLICATES", "RECORDS", "REJECTED", "Checked", "check_batch"]
 
 logger = logging.getLogger(__name__)
 
+UNMATCHED_LABEL = "label for an id"  # how such a reason begins
+
 RECORDS = Table(
     "records",
     (
@@ -141,7 +143,7 @@ def check_batch(
         unmatched = [row for row in rows if row[0] not in used]
         _refuse_foreign_labels(rows, unmatched, records, Path(labels), fasta)
         rejected += [
-            _reject(key, labels, line, f"label for an id that is not in {fasta.name}")
+            _reject(key, labels, line, f"{UNMATCHED_LABEL} that is not in {fasta.name}")
             for key, _, line in unmatched
         ]
         keys = [label_key(table, record.id) for record in records]

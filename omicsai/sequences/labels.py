@@ -15,6 +15,7 @@ __all__ = ["header_labels", "join_labels", "read_labels", "split_labels"]
 SEPARATOR = ";"
 EXPECTED = "a table with columns id and label"
 UNKNOWN = ("", "unknown", "NA")
+CHECKED = {"label_conflict", "digest"}  # columns of the table that `check` writes
 
 
 def split_labels(text: str) -> list[str]:
@@ -35,7 +36,7 @@ def clean_label(text: str, unknown: Iterable[str] = UNKNOWN) -> str:
 
 
 def read_labels(
-    path: Path | str, *, column: str = "label", unknown: Iterable[str] = UNKNOWN
+    path: Path | str, *, column: str = "label", unknown: Iterable[str] | None = None
 ) -> dict[str, str]:
     """Read a table of labels.
 
@@ -47,7 +48,8 @@ def read_labels(
     column
         Name of the label column.
     unknown
-        Words that mean "label not known".
+        Words that mean "label not known"; by default ``unknown`` and ``NA``, and none in
+        the records.tsv of `check`, where every word left is a label.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def read_labels(
 
 
 def read_label_rows(
-    path: Path | str, *, column: str = "label", unknown: Iterable[str] = UNKNOWN
+    path: Path | str, *, column: str = "label", unknown: Iterable[str] | None = None
 ) -> list[tuple[str, str, int]]:
     """Read a label table as (id, label, line number), each id once; see `read_labels`."""
     path = Path(path)
@@ -78,6 +80,8 @@ def read_label_rows(
                 f"{', '.join(map(repr, header))}; name the label column with "
                 "'check.label_column' (--label-column)"
             )
+    if unknown is None:
+        unknown = () if set(header) >= CHECKED else UNKNOWN
     id_at, label_at = header.index("id"), header.index(column)
     labels: dict[str, str] = {}
     seen: dict[str, int] = {}

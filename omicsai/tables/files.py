@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,11 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         for written in temporary.iterdir():
             with written.open("rb") as stream:
                 os.fsync(stream.fileno())
-        with suppress(OSError):  # another process was faster
+        try:
             temporary.rename(path)
+        except OSError:
+            if not path.is_dir():  # else another process was faster
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

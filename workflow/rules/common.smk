@@ -34,7 +34,7 @@ def get_training_batches():
     return names
 
 
-def get_options(section):
+def get_arguments(section):
     """Options of a stage as command-line arguments."""
     arguments = []
     for name, value in getattr(settings, section):
@@ -45,6 +45,11 @@ def get_options(section):
             # joined by '=', because a value may begin with a hyphen
             arguments.append(f"{flag}={value}")
     return arguments
+
+
+def get_options(section):
+    """Arguments of a stage as a function: in a plain value braces would be wildcards."""
+    return lambda wildcards: get_arguments(section)
 
 
 def get_training_files(pattern):
@@ -67,8 +72,19 @@ def get_label_arguments(wildcards):
 def get_annotation_files(wildcards):
     """Files that annotate reads: the library if it is a file, clans and GO terms."""
     annotate = settings.annotate
-    words = (annotate.profiles, annotate.clans, annotate.go)
-    return [word for word in words if word and word not in (BUILTIN, PFAM)]
+    values = (annotate.profiles, annotate.clans, annotate.go)
+    return [v for v in values if get_file(v, BUILTIN, PFAM)]
+
+
+def get_file(value, *words):
+    """An option as an input file, if it names one: it is set, no address, none of words."""
+    return [] if not value or "://" in value or value in words else value
+
+
+def get_encoder_files(wildcards):
+    """Files of an encoder that is a folder."""
+    folder = Path(settings.embed.encoder)
+    return sorted(map(str, folder.glob("*"))) if folder.is_dir() else []
 
 
 def get_gpu(wildcards):
@@ -92,7 +108,7 @@ def get_train_options(wildcards):
 
     What the configuration leaves open is chosen for each.
     """
-    options = get_options("train")
+    options = get_arguments("train")
     if wildcards.model == "control":  # of an option given twice, the last one counts
         options += [f"--loss={settings.control}", "--multilabel-loss=bce"]
         if settings.train.unknown == "pseudo" and settings.control != "proselflc":

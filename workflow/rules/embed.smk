@@ -9,6 +9,7 @@ store side by side, and embed_batch finds it full.
 rule embed_shard:
     input:
         fasta="<results>/batches/{batch}/sequences.fasta",
+        encoder=get_encoder_files,
     output:
         done="<results>/batches/{batch}/shards/{shard}.json",
     log:
@@ -34,6 +35,7 @@ rule embed_shard:
 rule embed_batch:
     input:
         fasta="<results>/batches/{batch}/sequences.fasta",
+        encoder=get_encoder_files,
         shards=get_shards("<results>/batches/{batch}/shards/{shard}.json"),
     output:
         embeddings="<results>/batches/{batch}/embeddings.h5",

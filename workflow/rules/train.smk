@@ -13,6 +13,7 @@ rule train_model:
         embeddings=get_training_files("<results>/batches/{batch}/embeddings.h5"),
         labels=get_training_files("<results>/batches/{batch}/records.tsv"),
         split="<results>/split/split.tsv",
+        hierarchy=get_file(settings.train.hierarchy, "ec"),
     output:
         weights="<results>/{model}/weights.safetensors",
         description="<results>/{model}/model.json",

@@ -14,7 +14,7 @@ if settings.number.backend == "cmalign" and not SEED:
 
 rule covariance:
     input:
-        [] if "://" in SEED or not SEED else SEED,
+        get_file(SEED),
     output:
         model="<results>/covariance/trna.cm",
         provenance="<results>/covariance/covariance.provenance.json",
@@ -85,6 +85,7 @@ rule identity_batch:
     input:
         matrix=rules.number_batch.output.matrix,
         records=rules.number_batch.output.records,
+        table=get_file(settings.identity.table),
     output:
         identity=f"{TRNA}/identity/identity.tsv",
         features=f"{TRNA}/identity/logo_features.tsv",
