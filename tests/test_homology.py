@@ -150,6 +150,19 @@ def test_roles_and_pieces_of_a_search_do_not_matter(borderline, monkeypatch):
         assert as_set(found) == between
 
 
+def test_what_a_pair_lacks_is_added_up():
+    one = np.ones(6)
+    pairs = Pairs.from_alignments(
+        np.arange(6), np.arange(6) + 6, identical=np.array([30, 29, 21, 26, 26, 30]),
+        columns=100 * one, query_coverage=np.array([0.5, 0.5, 0.5, 0.42, 0.36, 0.5]),
+        target_coverage=0 * one, evalue=np.array([1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 9e-3]),
+        lengths=np.full(12, 100),
+    )  # fmt: skip
+    # alike; a tenth; nine tenths; .4 + .4; .4 + .7; by E-value nearly all
+    unsure = search_module._unsure(pairs, Definition(0.3, 0.5))
+    assert unsure.tolist() == [False, True, True, True, False, True]
+
+
 def test_pairs_near_the_threshold_are_aligned_in_all_ways(borderline, monkeypatch):
     """What decides a pair is the same as if every candidate were aligned four times."""
     found = as_set(find_pairs(borderline, Definition()))

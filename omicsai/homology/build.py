@@ -89,6 +89,7 @@ def search_between(
     reported_from: float | None = None,
     sensitivity: float | None,
     least_score: int = LEAST_UNGAPPED_SCORE,
+    thorough: bool = True,
     threads: int = 1,
     label: str = "between parts",
     done: Path | None = None,
@@ -102,8 +103,9 @@ def search_between(
     before, now
         (n,) parts. With one part before, this is a search of all parts against each other.
     definition, reported_from, sensitivity, least_score, threads, label, done
-        As in `omicsai.homology.search.search_pairs`. The k-mer prefilter is run in both
-        directions.
+        As in `omicsai.homology.search.search_pairs`.
+    thorough
+        Align pairs near a threshold again, and run the k-mer prefilter in both directions.
     """
     found = []
     for group in np.unique(before):
@@ -113,13 +115,14 @@ def search_between(
             one = members[now[members] == part]
             later = members[np.isin(now[members], parts[k + 1 :])]
             directions = [(one, later), (later, one)]
+            both = thorough and sensitivity is not None
             found += [
                 search_pairs(
                     residues, queries, targets, definition, reported_from=reported_from,
-                    sensitivity=sensitivity, least_score=least_score, threads=threads,
-                    label=label, done=done,
+                    sensitivity=sensitivity, least_score=least_score, four_ways=thorough,
+                    threads=threads, label=label, done=done,
                 )
-                for queries, targets in directions[: 1 if sensitivity is None else 2]
+                for queries, targets in directions[: 1 + both]
             ]  # fmt: skip
     return Pairs.concatenate(found)
 
@@ -133,14 +136,15 @@ def close_gaps(
     *,
     parts: int,
     before: NDArray[np.int64] | None = None,
-    sensitivity: float | None = None,
+    sensitivities: Sequence[float | None] = (None,),
     threads: int = 1,
     done: Path | None = None,
 ) -> tuple[Pairs, NDArray[np.int64], int]:
     """Search between parts, repair, search what moved, until nothing is found.
 
     Only pairs that end up in different parts have to be known, and every pair that an
-    earlier round separated is, so that each round examines what moved since.
+    earlier round separated is, so that each round examines what moved since. A first
+    search that is quick and finds most leaves little to move after the thorough one.
 
     Parameters
     ----------
@@ -159,10 +163,13 @@ def close_gaps(
         From this number on they are cells (folds) of train, here one part.
     before
         (n,) parts that were already searched against each other, if any were.
-    sensitivity, done
-        As in `omicsai.homology.search.search_pairs`.
+    sensitivities
+        Of one search after the other, each until it finds nothing; as in
+        `omicsai.homology.search.search_pairs`. The last one is the thorough one.
     threads
         CPU threads.
+    done
+        As in `omicsai.homology.search.search_pairs`.
 
     Returns
     -------
@@ -178,26 +185,30 @@ def close_gaps(
     ToolError
         If new pairs are still found after 12 rounds.
     """
-    searched = np.zeros(len(residues), dtype=np.int64) if before is None else before
     missed = 0
-    for number in range(1, MAX_ROUNDS + 1):
-        # the cells of train are one part here
-        new = search_between(
-            residues, np.minimum(searched, parts), np.minimum(part, parts), definition,
-            reported_from=COLLECTED_FROM, sensitivity=sensitivity, threads=threads,
-            label=f"between parts, round {number}", done=done,
-        )  # fmt: skip
-        searched, pairs = part, Pairs.concatenate([pairs, new])
-        a, b = part[new.first], part[new.second]
-        violating = definition.holds(new) & (a != b) & (a >= 0) & (b >= 0)
-        missed += int(violating.sum())
-        logger.info("round %d: %d new pairs between parts", number, int(violating.sum()))
-        if violating.any():
-            # what moves has to be searched again: for balance only once
-            part = repair(pairs, part, number > 1 or before is not None)
-        if np.array_equal(part, searched):
-            return pairs, part, missed
-    raise ToolError(
-        f"new pairs between parts were still found after {MAX_ROUNDS} rounds: raise the "
-        "identity or coverage threshold, or the tolerance"
-    )
+    for step, sensitivity in enumerate(sensitivities, 1):
+        searched = np.zeros(len(residues), dtype=np.int64) if before is None else before
+        for number in range(1, MAX_ROUNDS + 1):
+            # the cells of train are one part here
+            new = search_between(
+                residues, np.minimum(searched, parts), np.minimum(part, parts), definition,
+                reported_from=COLLECTED_FROM, sensitivity=sensitivity,
+                thorough=step == len(sensitivities), threads=threads,
+                label=f"between parts, round {number}", done=done,
+            )  # fmt: skip
+            searched, pairs = part, Pairs.concatenate([pairs, new])
+            a, b = part[new.first], part[new.second]
+            violating = definition.holds(new) & (a != b) & (a >= 0) & (b >= 0)
+            missed += int(violating.sum())
+            logger.info("round %d: %d new pairs between parts", number, violating.sum())
+            if violating.any():
+                # what moves has to be searched again: for balance only once
+                part = repair(pairs, part, number > 1 or before is not None)
+            if np.array_equal(part, searched):
+                break
+        else:
+            raise ToolError(
+                f"new pairs between parts were still found after {MAX_ROUNDS} rounds: "
+                "raise the identity or coverage threshold, or the tolerance"
+            )
+    return pairs, part, missed

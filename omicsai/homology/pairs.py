@@ -69,11 +69,9 @@ class Definition:
 
     def holds(self, pairs: Pairs) -> NDArray[np.bool_]:
         """Whether each alignment makes its two sequences alike: (m,)."""
-        meets = np.maximum if self.coverage_of == "either" else np.minimum
-        covered = meets(pairs.coverage_first, pairs.coverage_second)
         return (
             (pairs.identity(self.identity_over) >= np.float32(self.identity))
-            & (covered >= np.float32(self.coverage))
+            & (pairs.covered(self.coverage_of) >= np.float32(self.coverage))
             & (pairs.evalue <= np.float32(self.evalue))
         )
 
@@ -123,6 +121,11 @@ class Pairs:
             "longer": self.longer,
         }[over]
         return (self.identical / np.maximum(length, 1)).astype(np.float32)
+
+    def covered(self, of: CoverageOf) -> NDArray[np.float32]:
+        """Aligned share, the larger or the smaller one of the two sequences: (m,)."""
+        meets = np.maximum if of == "either" else np.minimum
+        return meets(self.coverage_first, self.coverage_second)
 
     def select(self, chosen: NDArray) -> Pairs:
         """Return some of the alignments, by mask or by index."""

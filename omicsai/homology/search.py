@@ -32,8 +32,9 @@ SCORE_PER_DECADE = 4
 SHORT = 100
 LESS_IF_SHORT = 4
 # One alignment may miss what another one sees: the composition correction, which goes by
-# the query, and ties. Of 6,406 pairs by E-value with the correction, 21 had a larger one
-# without it, by at most 3.4 times.
+# the query, and ties. A pair is aligned again if what it lacks, each as a share of these,
+# adds up to 1 or less. Of 1,389 pairs between parts of 90,000 proteins that another
+# alignment made, that loses none, and it leaves out a third of those within all three.
 UNSURE_EVALUE = 10.0
 UNSURE_IDENTITY = 0.1
 UNSURE_COVERAGE = 0.2
@@ -186,9 +187,7 @@ def search_pairs(
                 pairs = remembered(done, asked, partial(search, job, Path(folder)))
                 found.append(pairs.select(reported.holds(pairs)))
                 if four_ways:
-                    unsure.append(
-                        pairs.select(near.holds(pairs) & ~definition.holds(pairs))
-                    )
+                    unsure.append(pairs.select(_unsure(pairs, definition)))
     rest = Pairs.concatenate(unsure)
     again = partial(_align_again, residues, near=near, lengths=lengths, threads=threads)
     listed = np.unique(np.stack([rest.first, rest.second]), axis=1)
@@ -197,6 +196,18 @@ def search_pairs(
         pairs = remembered(done, [*what, "again", some.tobytes()], partial(again, some))
         found.append(pairs.select(reported.holds(pairs)))
     return Pairs.concatenate(found)
+
+
+def _unsure(pairs: Pairs, definition: Definition) -> NDArray[np.bool_]:
+    """Which alignments do not make a pair alike, but come near it: (m,)."""
+    lacking = (
+        np.maximum(definition.identity - pairs.identity(definition.identity_over), 0)
+        / UNSURE_IDENTITY
+        + np.maximum(definition.coverage - pairs.covered(definition.coverage_of), 0)
+        / UNSURE_COVERAGE
+        + np.log(np.maximum(pairs.evalue / definition.evalue, 1)) / np.log(UNSURE_EVALUE)
+    )
+    return (lacking <= 1) & ~definition.holds(pairs)
 
 
 def _search(
