@@ -21,6 +21,7 @@ __all__ = ["build_pairs", "close_gaps", "search_between"]
 logger = logging.getLogger(__name__)
 
 MAX_ROUNDS = 12
+QUICK_ROUNDS = 3  # of a search that a thorough one follows
 COLLECTED_FROM = 0.05  # pairs below the threshold are kept for the identity to train
 
 
@@ -164,8 +165,8 @@ def close_gaps(
     before
         (n,) parts that were already searched against each other, if any were.
     sensitivities
-        Of one search after the other, each until it finds nothing; as in
-        `omicsai.homology.search.search_pairs`. The last one is the thorough one.
+        Of one search after the other, as in `omicsai.homology.search.search_pairs`. The
+        last one is thorough and goes on until it finds nothing.
     threads
         CPU threads.
     done
@@ -187,13 +188,14 @@ def close_gaps(
     """
     missed = 0
     for step, sensitivity in enumerate(sensitivities, 1):
+        thorough = step == len(sensitivities)
         searched = np.zeros(len(residues), dtype=np.int64) if before is None else before
-        for number in range(1, MAX_ROUNDS + 1):
+        for number in range(1, 1 + (MAX_ROUNDS if thorough else QUICK_ROUNDS)):
             # the cells of train are one part here
             new = search_between(
                 residues, np.minimum(searched, parts), np.minimum(part, parts), definition,
                 reported_from=COLLECTED_FROM, sensitivity=sensitivity,
-                thorough=step == len(sensitivities), threads=threads,
+                thorough=thorough, threads=threads,
                 label=f"between parts, round {number}", done=done,
             )  # fmt: skip
             searched, pairs = part, Pairs.concatenate([pairs, new])
@@ -202,13 +204,14 @@ def close_gaps(
             missed += int(violating.sum())
             logger.info("round %d: %d new pairs between parts", number, violating.sum())
             if violating.any():
-                # what moves has to be searched again: for balance only once
-                part = repair(pairs, part, number > 1 or before is not None)
+                # what moves has to be searched again: thoroughly, for balance only once
+                settled = before is not None or (thorough and number > 1)
+                part = repair(pairs, part, settled)
             if np.array_equal(part, searched):
                 break
-        else:
-            raise ToolError(
-                f"new pairs between parts were still found after {MAX_ROUNDS} rounds: "
-                "raise the identity or coverage threshold, or the tolerance"
-            )
+    if not np.array_equal(part, searched):
+        raise ToolError(
+            f"new pairs between parts were still found after {MAX_ROUNDS} rounds: raise "
+            "the identity or coverage threshold, or the tolerance"
+        )
     return pairs, part, missed
