@@ -463,25 +463,6 @@ def test_larger_sets_are_searched_between_parts_until_nothing_is_found(
     assert not Definition().holds(sample.pairs).any()
 
 
-def test_a_quick_search_comes_before_the_one_of_every_pair(proteins, monkeypatch):
-    monkeypatch.setattr(split_module, "COMPLETE_UP_TO_CELLS", 0)
-    monkeypatch.setattr(build_module, "find_pairs", lambda *a, **k: Pairs.empty())
-    asked, found = [], []
-    search = build_module.search_between
-
-    def spy(*arguments, **options):
-        asked.append((options["sensitivity"], options["thorough"]))
-        pairs = search(*arguments, **options)
-        found.append(len(pairs))
-        return pairs
-
-    monkeypatch.setattr(build_module, "search_between", spy)
-    assert split_sequences(proteins, folds=2, compare=False).audit["guarantee_holds"]
-    assert set(asked) == {(7.5, False), (None, True)}
-    assert asked == sorted(asked, key=lambda one: one[1])
-    assert found[0] > 0
-
-
 def test_a_killed_split_goes_on_after_its_finished_searches(
     proteins, labels, made, monkeypatch, tmp_path, caplog
 ):

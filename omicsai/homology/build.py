@@ -21,7 +21,6 @@ __all__ = ["build_pairs", "close_gaps", "search_between"]
 logger = logging.getLogger(__name__)
 
 MAX_ROUNDS = 12
-QUICK_ROUNDS = 3  # of a search that a thorough one follows
 COLLECTED_FROM = 0.05  # pairs below the threshold are kept for the identity to train
 
 
@@ -90,7 +89,6 @@ def search_between(
     reported_from: float | None = None,
     sensitivity: float | None,
     least_score: int = LEAST_UNGAPPED_SCORE,
-    thorough: bool = True,
     threads: int = 1,
     label: str = "between parts",
     done: Path | None = None,
@@ -104,9 +102,8 @@ def search_between(
     before, now
         (n,) parts. With one part before, this is a search of all parts against each other.
     definition, reported_from, sensitivity, least_score, threads, label, done
-        As in `omicsai.homology.search.search_pairs`.
-    thorough
-        Align pairs near a threshold again, and run the k-mer prefilter in both directions.
+        As in `omicsai.homology.search.search_pairs`. The k-mer prefilter is run in both
+        directions.
     """
     found = []
     for group in np.unique(before):
@@ -116,14 +113,13 @@ def search_between(
             one = members[now[members] == part]
             later = members[np.isin(now[members], parts[k + 1 :])]
             directions = [(one, later), (later, one)]
-            both = thorough and sensitivity is not None
             found += [
                 search_pairs(
                     residues, queries, targets, definition, reported_from=reported_from,
-                    sensitivity=sensitivity, least_score=least_score, four_ways=thorough,
-                    threads=threads, label=label, done=done,
+                    sensitivity=sensitivity, least_score=least_score, threads=threads,
+                    label=label, done=done,
                 )
-                for queries, targets in directions[: 1 + both]
+                for queries, targets in directions[: 1 if sensitivity is None else 2]
             ]  # fmt: skip
     return Pairs.concatenate(found)
 
@@ -137,15 +133,14 @@ def close_gaps(
     *,
     parts: int,
     before: NDArray[np.int64] | None = None,
-    sensitivities: Sequence[float | None] = (None,),
+    sensitivity: float | None = None,
     threads: int = 1,
     done: Path | None = None,
 ) -> tuple[Pairs, NDArray[np.int64], int]:
     """Search between parts, repair, search what moved, until nothing is found.
 
     Only pairs that end up in different parts have to be known, and every pair that an
-    earlier round separated is, so that each round examines what moved since. A first
-    search that is quick and finds most leaves little to move after the thorough one.
+    earlier round separated is, so that each round examines what moved since.
 
     Parameters
     ----------
@@ -164,13 +159,10 @@ def close_gaps(
         From this number on they are cells (folds) of train, here one part.
     before
         (n,) parts that were already searched against each other, if any were.
-    sensitivities
-        Of one search after the other, as in `omicsai.homology.search.search_pairs`. The
-        last one is thorough and goes on until it finds nothing.
+    sensitivity, done
+        As in `omicsai.homology.search.search_pairs`.
     threads
         CPU threads.
-    done
-        As in `omicsai.homology.search.search_pairs`.
 
     Returns
     -------
@@ -186,32 +178,26 @@ def close_gaps(
     ToolError
         If new pairs are still found after 12 rounds.
     """
+    searched = np.zeros(len(residues), dtype=np.int64) if before is None else before
     missed = 0
-    for step, sensitivity in enumerate(sensitivities, 1):
-        thorough = step == len(sensitivities)
-        searched = np.zeros(len(residues), dtype=np.int64) if before is None else before
-        for number in range(1, 1 + (MAX_ROUNDS if thorough else QUICK_ROUNDS)):
-            # the cells of train are one part here
-            new = search_between(
-                residues, np.minimum(searched, parts), np.minimum(part, parts), definition,
-                reported_from=COLLECTED_FROM, sensitivity=sensitivity,
-                thorough=thorough, threads=threads,
-                label=f"between parts, round {number}", done=done,
-            )  # fmt: skip
-            searched, pairs = part, Pairs.concatenate([pairs, new])
-            a, b = part[new.first], part[new.second]
-            violating = definition.holds(new) & (a != b) & (a >= 0) & (b >= 0)
-            missed += int(violating.sum())
-            logger.info("round %d: %d new pairs between parts", number, violating.sum())
-            if violating.any():
-                # what moves has to be searched again: thoroughly, for balance only once
-                settled = before is not None or (thorough and number > 1)
-                part = repair(pairs, part, settled)
-            if np.array_equal(part, searched):
-                break
-    if not np.array_equal(part, searched):
-        raise ToolError(
-            f"new pairs between parts were still found after {MAX_ROUNDS} rounds: raise "
-            "the identity or coverage threshold, or the tolerance"
-        )
-    return pairs, part, missed
+    for number in range(1, MAX_ROUNDS + 1):
+        # the cells of train are one part here
+        new = search_between(
+            residues, np.minimum(searched, parts), np.minimum(part, parts), definition,
+            reported_from=COLLECTED_FROM, sensitivity=sensitivity, threads=threads,
+            label=f"between parts, round {number}", done=done,
+        )  # fmt: skip
+        searched, pairs = part, Pairs.concatenate([pairs, new])
+        a, b = part[new.first], part[new.second]
+        violating = definition.holds(new) & (a != b) & (a >= 0) & (b >= 0)
+        missed += int(violating.sum())
+        logger.info("round %d: %d new pairs between parts", number, int(violating.sum()))
+        if violating.any():
+            # what moves has to be searched again: for balance only once
+            part = repair(pairs, part, number > 1 or before is not None)
+        if np.array_equal(part, searched):
+            return pairs, part, missed
+    raise ToolError(
+        f"new pairs between parts were still found after {MAX_ROUNDS} rounds: raise the "
+        "identity or coverage threshold, or the tolerance"
+    )

@@ -295,14 +295,12 @@ def split_sequences(
             np.concatenate([alike.identical / alike.longer, np.ones(len(ids))]),
         )
     # folds of train are one part here; without a guarantee parts are only audited
-    thorough = None if exhaustive else sensitivity
     missed = 0
     if not complete:
         pairs, cell, missed = close_gaps(
             residues, pairs, cell, definition.wider(),
             plan if guaranteed else lambda pairs, cell, settled: cell, parts=len(shares),
-            sensitivities=(sensitivity, None) if exhaustive and guaranteed else (thorough,),
-            threads=threads, done=done,
+            sensitivity=None if exhaustive else sensitivity, threads=threads, done=done,
         )  # fmt: skip
     _refuse_clashes(pairs, ids, fixed, definition)
     repaired = 0
@@ -328,7 +326,9 @@ def split_sequences(
         if not complete:
             pairs, cell, more = close_gaps(
                 residues, pairs, cell, definition.wider(), plan, parts=len(shares),
-                before=before, sensitivities=(thorough,), threads=threads, done=done,
+                before=before,
+                sensitivity=None if exhaustive else sensitivity, threads=threads,
+                done=done,
             )  # fmt: skip
             missed += more
     result = plan.last or Partition(plan.parts(cell))
