@@ -108,7 +108,7 @@ def _placed(
 
     from omicsai.embedding import project
 
-    chosen = np.arange(len(vectors))
+    chosen = np.arange(vectors.shape[0])
     if len(chosen) > MAPPED:
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.choice(chosen, MAPPED, replace=False))
