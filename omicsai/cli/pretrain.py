@@ -60,7 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Choose the proteins, train and write."""
     from omicsai.embedding.pooling import fit_pooling
-    from omicsai.embedding.pretrain import ON_GPU, Recipe, pretrain, save_encoder
+    from omicsai.embedding.pretrain import (
+        ON_GPU,
+        Recipe,
+        pretrain,
+        save_encoder,
+        saved_pooling,
+    )
     from omicsai.errors import InputError
     from omicsai.tables import write_provenance
     from omicsai.tables.provenance import package_versions
@@ -83,7 +89,9 @@ def run(arguments: argparse.Namespace) -> None:
         residues["train"], residues["held_out"], recipe, arguments.out,
         threads=arguments.threads, device=arguments.device,
     )  # fmt: skip
-    pooling = fit_pooling(model.encoder, residues["train"], seed=arguments.seed)
+    pooling = saved_pooling(model, arguments.out)  # if there was nothing left to do
+    if pooling is None:
+        pooling = fit_pooling(model.encoder, residues["train"], seed=arguments.seed)
     save_encoder(model, pooling, arguments.out)
     write_provenance(
         arguments.out / "pretrain.provenance.json",

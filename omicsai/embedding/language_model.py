@@ -82,9 +82,18 @@ class LanguageModel:
         list of (vector, states)
             (dimension,) float32, averaged in float32, and (length, dimension) float32 or
             None.
+
+        Raises
+        ------
+        InputError
+            If a sequence is empty, or longer than the model reads.
         """
         import torch
 
+        if not sequences:
+            return []
+        if not all(sequences):
+            raise InputError("an empty sequence has no vector: leave it out")
         states = self._residues(sequences)
         means = torch.stack([each.float().mean(dim=0) for each in states]).cpu().numpy()
         if not residues:
@@ -251,9 +260,11 @@ def packed_model(
     """
     import torch
 
+    encoder = encoder.to(device).eval().requires_grad_(False)
     if identity["precision"] == "int8":
         encoder = encoder.quantise()
-    encoder = encoder.to(device).eval().requires_grad_(False)
+    elif device.type == "cpu":
+        encoder = encoder.pack()
     shape = encoder.shape
 
     def joined(tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:

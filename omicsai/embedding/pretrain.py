@@ -45,6 +45,7 @@ __all__ = [
     "perplexity",
     "pretrain",
     "save_encoder",
+    "saved_pooling",
 ]
 
 logger = logging.getLogger(__name__)
@@ -520,6 +521,21 @@ def save_encoder(model: MaskedModel, pooling: Pooling, folder: Path | str) -> No
         "omicsai_pooling": POOLING,
     }  # fmt: skip
     write_json(folder / "config.json", about | shape)
+
+
+def saved_pooling(model: MaskedModel, folder: Path | str) -> Pooling | None:
+    """Pooling that `save_encoder` wrote for the same weights; None if there is none."""
+    folder = Path(folder)
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    if not (config.is_file() and weights.is_file()):
+        return None
+    if json.loads(config.read_bytes()).get("omicsai_pooling") != POOLING:
+        return None
+    state = load_file(weights)
+    mine = model.encoder.transformers_state()
+    if any(not torch.equal(state[name], mine[name].half()) for name in mine):
+        return None
+    return Pooling.of(state)
 
 
 def load_masked(folder: Path | str) -> MaskedModel:

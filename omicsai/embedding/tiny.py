@@ -100,6 +100,8 @@ def load_small(
 
     def encode(sequences: Sequence[str], residues: bool) -> list[Encoded]:
         encoded = model.encode(sequences, residues)
+        if not encoded:
+            return []
         vectors = pooling(sequences, np.stack([mean for mean, _ in encoded]))
         return [(v, states) for v, (_, states) in zip(vectors, encoded, strict=True)]
 
