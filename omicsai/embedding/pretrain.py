@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -380,14 +380,15 @@ def pretrain(
         losses.append(loss.detach())
         now = time.monotonic()
         if now - saved >= checkpoint_seconds or step + 1 == recipe.steps:
-            loss_sum, count = perplexity(model, held_out[:WATCHED]).sum(axis=0)
             history.append({
                 "step": step + 1,
                 "tokens": (step + 1) * recipe.batch_tokens,
                 "seconds": round(seconds + now - started, 1),
                 "loss": round(float(torch.stack(losses).mean()), 4),
-                "held_out_perplexity": round(math.exp(loss_sum / max(count, 1)), 4),
             })  # fmt: skip
+            loss_sum, count = perplexity(model, held_out[:WATCHED]).sum(axis=0)
+            if count:
+                history[-1]["held_out_perplexity"] = round(math.exp(loss_sum / count), 4)
             logger.info("%s", ", ".join(f"{k} {v}" for k, v in history[-1].items()))
             _save(folder, model, optimisers, recipe, corpus, history)
             losses, saved = [], time.monotonic()
@@ -459,8 +460,14 @@ def _resume(
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return 0, 0.0, []
-    with safe_open(path, "pt") as file:
-        about = json.loads(file.metadata()["omicsai"])
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["omicsai"])
+        tensors = load_file(path)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}): remove it to start anew, or choose another --out"
+        ) from error
     before = Recipe(**about["recipe"])
     history = about["history"]
     step = int(history[-1]["step"])
@@ -475,7 +482,6 @@ def _resume(
             f"falls (step {step}): plan at least "
             f"{math.ceil(step * recipe.batch_tokens / (1 - recipe.decay)):,} tokens"
         )
-    tensors = load_file(path)
     model.load_state_dict({
         name.removeprefix("model."): value
         for name, value in tensors.items()

@@ -24,6 +24,7 @@ from omicsai.embedding.linear import Int8Linear, PackedLinear, can_pack
 
 __all__ = ["Shape", "T5Encoder", "distance_buckets"]
 
+FEED_FORWARD = ("relu", "gated-gelu")
 BIAS_BYTES = 256 * 2**20  # of the relative bias on a GPU
 FEED_FORWARD_BYTES = 64 * 2**20  # the widest activation is cut into pieces of this size
 FEED_FORWARD_BYTES_GPU = 2**30  # where a product needs many rows to fill the device
@@ -62,10 +63,22 @@ class Shape:
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> Shape:
-        """Take what is needed from a T5 configuration."""
-        return cls(
+        """Take what is needed from a T5 configuration.
+
+        Raises
+        ------
+        ValueError
+            If its feed-forward layer is of a kind that is not known here.
+        """
+        shape = cls(
             **{key: config[key] for key in cls.__dataclass_fields__ if key in config}
         )
+        if shape.feed_forward_proj not in FEED_FORWARD:
+            raise ValueError(
+                f"its feed-forward layer is '{shape.feed_forward_proj}', but only "
+                f"{' and '.join(FEED_FORWARD)} are known"
+            )
+        return shape
 
     @property
     def gated(self) -> bool:

@@ -107,5 +107,5 @@ def load_small(
 
     return Encoder(
         name=name, dimension=pooling.dimension, encode=encode, identity=identity,
-        budget=model.budget(), memory=model.memory, device=chosen.type,
+        budget=model.budget(), memory=model.memory, device=str(chosen),
     )  # fmt: skip
