@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import http.client
 import logging
 import urllib.error
 import urllib.request
@@ -121,8 +122,11 @@ def _transfer(url: str, part: Path) -> None:
             if not whole.isdigit() or int(whole) == have:
                 return
             part.unlink()
+            raise ToolError(
+                f"{url}: what had come is of another version and was removed: run again"
+            ) from error
         raise ToolError(f"{url}: the server answers {error.code} {error.reason}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ToolError(
             f"{url}: {error}; what came is kept, run again to resume"
         ) from error

@@ -24,7 +24,7 @@ from omicsai.embedding import (
     write_embeddings,
 )
 from omicsai.embedding.composition import DIMENSION, SCALES
-from omicsai.embedding.encoders import Encoded
+from omicsai.embedding.encoders import Encoded, same_encoder
 from omicsai.embedding.vocabulary import read_vocabulary
 from omicsai.errors import InputError, ToolError
 from omicsai.sequences import Sequence, sequence_digest
@@ -450,6 +450,26 @@ def test_files_of_other_tools_are_read_by_dataset_name(tmp_path):
     ids, vectors, attributes = read_embeddings(tmp_path / "per-protein.h5")
     assert (ids, attributes) == (["P1", "P2"], {})
     np.testing.assert_array_equal(vectors, np.array([[3, 4], [1, 2]], dtype=np.float32))
+
+
+def test_ids_that_other_tools_made_groups_of_are_read(tmp_path):
+    with h5py.File(tmp_path / "per-protein.h5", "w") as file:
+        file["sp/P2/X"] = np.array([1, 2], dtype=np.float32)
+        file["P1"] = np.array([3, 4], dtype=np.float32)
+    ids, vectors, _ = read_embeddings(tmp_path / "per-protein.h5")
+    assert ids == ["P1", "sp/P2/X"]
+    np.testing.assert_array_equal(vectors, [[3, 4], [1, 2]])
+
+
+def test_another_version_of_a_library_is_the_same_encoder(tmp_path):
+    vectors = some_vectors(2)
+    about = {"encoder": "x", "revision": "1", "torch": "2.11.0"}
+    write_embeddings(tmp_path / "a.h5", ["a"], vectors[:1], about)
+    write_embeddings(tmp_path / "b.h5", ["b"], vectors[1:], about | {"torch": "2.12.0"})
+    ids, read, _ = read_embeddings(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert ids == ["a", "b"]
+    np.testing.assert_array_equal(read, vectors)
+    assert not same_encoder(about, about | {"revision": "2"})
 
 
 def test_several_files_are_pooled(tmp_path):

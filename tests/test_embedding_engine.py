@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omicsai.embedding import Encoder, embed_sequences
-from omicsai.embedding.batching import batches, check_lengths, in_halves
+from omicsai.embedding.batching import Passes, batches, check_lengths
 from omicsai.embedding.encoders import load_encoder
 from omicsai.embedding.language_model import LanguageModel, _by_length, packed_model
+from omicsai.embedding.linear import PackedLinear, can_pack
 from omicsai.embedding.t5 import (
     Shape,
     T5Encoder,
@@ -178,6 +179,24 @@ def test_the_weights_go_back_to_transformers():
         assert torch.equal(value, state[name])
 
 
+def test_a_feed_forward_layer_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="'gated-silu', but only relu and gated-gelu"):
+        Shape.of({**vars(SHAPES["t5"]), "feed_forward_proj": "gated-silu"})
+
+
+@pytest.mark.parametrize("kind", ["t5", "ankh"])
+def test_packed_weights_give_the_same_states(kind):
+    encoder = T5Encoder(SHAPES[kind]).requires_grad_(False)
+    tokens = torch.randint(3, 23, (1500,))
+    with torch.inference_mode():
+        expected = encoder(tokens, [3, 497, 1000])
+        found = encoder.pack()(tokens, [3, 497, 1000])
+        alone = encoder(tokens[:3], [3])
+    assert can_pack(torch.float32) == isinstance(encoder.blocks[0].wi, PackedLinear)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(alone, expected[:3], rtol=1e-4, atol=1e-4)
+
+
 def test_missing_weights_are_named():
     state = random_t5(SHAPES["t5"]).state_dict()
     del state["encoder.block.1.layer.1.DenseReluDense.wo.weight"]
@@ -217,9 +236,12 @@ class Small:
 def test_running_out_of_memory_halves_the_batch():
     small = Small()
     texts = [AMINO_ACIDS[:n] for n in (9, 7, 5, 4, 3)]
-    found = in_halves(small.encode, texts)
-    assert [vector[0] for vector, _ in found] == [9, 7, 5, 4, 3]
-    assert small.calls == [5, 2, 3, 1, 2]
+    encode = Passes(small.encode)
+    assert [vector[0] for vector, _ in encode(texts)] == [9, 7, 5, 4, 3]
+    assert small.calls == [5, 1, 2, 2]  # 28 residues, then at most 14 at once
+    small.calls.clear()
+    encode(texts)
+    assert small.calls == [1, 2, 2]  # what fits is remembered
 
 
 def test_other_errors_are_no_reason_to_halve():
@@ -227,7 +249,7 @@ def test_other_errors_are_no_reason_to_halve():
         raise RuntimeError("CUDA error: an illegal memory access")
 
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        in_halves(broken, ["MK", "MT"])
+        Passes(broken)(["MK", "MT"])
 
 
 def test_one_protein_that_does_not_fit_is_named():
@@ -235,7 +257,7 @@ def test_one_protein_that_does_not_fit_is_named():
         raise torch.OutOfMemoryError
 
     with pytest.raises(ToolError, match="out of memory on a protein of 3 residues"):
-        in_halves(full, ["MKT"])
+        Passes(full)(["MKT"])
 
 
 def test_a_protein_beyond_the_model_is_refused_by_name_before_any_work():

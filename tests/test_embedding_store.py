@@ -15,13 +15,20 @@ import h5py
 import numpy as np
 import pytest
 
-from omicsai.embedding import EmbeddingStore, Encoder, embed_sequences, fill_store
+from omicsai.embedding import (
+    EmbeddingStore,
+    Encoder,
+    embed_residues,
+    embed_sequences,
+    fill_store,
+    write_residue_embeddings,
+)
 from omicsai.embedding.pooling import fit_pooling
 from omicsai.embedding.pretrain import MaskedModel, Recipe, save_encoder
 from omicsai.embedding.store import prune, verify
 from omicsai.embedding.tiny import load_small
 from omicsai.errors import InputError
-from omicsai.sequences import Sequence, read_sequences, write_fasta
+from omicsai.sequences import Sequence, read_sequences, sequence_digest, write_fasta
 from omicsai.sequences.alphabet import AMINO_ACIDS
 
 IDENTITY = {"encoder": "length"}
@@ -99,15 +106,67 @@ def test_a_flipped_byte_is_found_and_only_its_part_computed_again(
     assert verify(store) == (30, [])
 
 
+@pytest.mark.parametrize("residues", [False, True])
+def test_damage_to_the_only_part_is_healed_in_the_same_run(tmp_path, residues, caplog):
+    store = EmbeddingStore(tmp_path, IDENTITY)
+    records = proteins(6)
+    expected = embed_sequences(records, ENCODER, store)
+    if residues:
+        expected = dict(embed_residues(records, ENCODER, store))
+    for part in store.folder.glob("part-r*" if residues else "part-*"):
+        content = bytearray(part.read_bytes())
+        content[-200] ^= 1  # before the digests: residues or vectors
+        part.write_bytes(content)
+    if residues:
+        found = dict(embed_residues(records, ENCODER, store))
+        assert found.keys() == expected.keys()
+        for digest, states in found.items():
+            np.testing.assert_array_equal(states, expected[digest])
+    else:
+        np.testing.assert_array_equal(embed_sequences(records, ENCODER, store), expected)
+    damaged = "residues" if residues else "vectors"
+    assert f"is damaged (the checksum of its {damaged} does not fit)" in caplog.text
+    assert verify(store)[1] == []
+
+
+def test_only_parts_that_hold_something_wanted_are_read(tmp_path, many_parts, monkeypatch):
+    from omicsai.embedding import store as module
+
+    store = EmbeddingStore(tmp_path, IDENTITY)
+    records = proteins(10)
+    fill_store(records, ENCODER, store, residues=True)
+    read = []
+
+    def watch(file, name):
+        read.append(name)
+        return plain(file, name)
+
+    plain = module.checked
+    monkeypatch.setattr(module, "checked", watch)
+    found = store.load([sequence_digest(records[3].residues)])
+    assert [vector[0] for vector in found.values()] == [len(records[3])]
+    assert read.count("digests") == 10
+    assert read.count("vectors") == 1
+    assert "residues" not in read
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", b"\x10" + bytes(30)])
+def test_a_cut_part_is_dropped(tmp_path, content):
+    store = EmbeddingStore(tmp_path, IDENTITY)
+    embed_sequences(proteins(3), ENCODER, store)
+    (part,) = store.parts()
+    part.write_bytes(content)
+    assert store.known() == set()
+    assert store.parts() == []
+
+
 def test_states_of_the_residues_are_kept_and_exported_as_uniprot_does(
     tmp_path,
 ):
     records = [*proteins(5), Sequence("twin", proteins(1)[0].residues)]
     store = EmbeddingStore(tmp_path, IDENTITY)
-    fill_store(records, ENCODER, store, residues=True)
-    from omicsai.embedding import write_residue_embeddings
-
-    write_residue_embeddings(tmp_path / "per-residue.h5", records, store)
+    states = embed_residues(records, ENCODER, store)
+    write_residue_embeddings(tmp_path / "per-residue.h5", records, states, IDENTITY)
     with h5py.File(tmp_path / "per-residue.h5") as file:
         assert {name: d.shape for name, d in file.items()} == {
             record.id: (len(record), 1) for record in records

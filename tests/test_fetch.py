@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -105,6 +106,15 @@ def test_problems_are_named(server, tmp_path):
     server.shutdown()
     with pytest.raises(ToolError, match="run again to resume"):
         fetch(f"{server.url}/a.bin", tmp_path / "b")
+
+
+def test_a_broken_chunk_is_one_line(server, tmp_path, monkeypatch):
+    def broken(self, amount=-1):
+        raise http.client.IncompleteRead(b"", 10)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", broken)
+    with pytest.raises(ToolError, match="what came is kept, run again to resume"):
+        fetch(f"{server.url}/a.bin", tmp_path / "a")
 
 
 def release(server) -> None:

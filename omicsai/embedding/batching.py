@@ -6,13 +6,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from omicsai.embedding.encoders import Encoder
 from omicsai.errors import InputError, ToolError
 from omicsai.sequences import Sequence as Record
 
-__all__ = ["batches", "check_lengths", "in_halves"]
+__all__ = ["Passes", "batches", "check_lengths"]
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -45,44 +45,51 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[slice]:
         yield slice(start, len(lengths))
 
 
-def in_halves(
-    encode: Callable[[Sequence[str]], Sequence[Result]], sequences: Sequence[str]
-) -> list[Result]:
-    """Encode a batch, in halves if the device has not enough memory for it.
+class Passes(Generic[Result]):
+    """Encode batches in passes that fit the device.
 
-    Only `torch.OutOfMemoryError` counts; any other error is passed on.
+    A pass that does not fit is halved, and so are all that come after it. Only
+    `torch.OutOfMemoryError` counts; any other error is passed on.
 
     Parameters
     ----------
     encode
         From n sequences to n results.
-    sequences
-        The batch.
-
-    Returns
-    -------
-    list
-        The n results.
-
-    Raises
-    ------
-    ToolError
-        If a single sequence does not fit.
     """
-    try:
-        return list(encode(sequences))
-    except RuntimeError as error:
-        if not _out_of_memory(error):
-            raise
-    if len(sequences) == 1:
-        raise ToolError(
-            f"out of memory on a protein of {len(sequences[0])} residues: use a device "
-            "with more memory, or set 'check.max_length'"
-        )
-    logger.warning("out of memory on %d proteins: trying half of them", len(sequences))
-    sys.modules["torch"].cuda.empty_cache()
-    half = len(sequences) // 2
-    return in_halves(encode, sequences[:half]) + in_halves(encode, sequences[half:])
+
+    def __init__(self, encode: Callable[[Sequence[str]], Sequence[Result]]) -> None:
+        self.encode = encode
+        self.budget = sys.maxsize  # residues of a pass
+
+    def __call__(self, sequences: Sequence[str]) -> list[Result]:
+        """Encode a batch.
+
+        Raises
+        ------
+        ToolError
+            If a single sequence does not fit.
+        """
+        found: list[Result] = []
+        for part in batches(list(map(len, sequences)), self.budget):
+            found += self._fitting(sequences[part])
+        return found
+
+    def _fitting(self, sequences: Sequence[str]) -> Sequence[Result]:
+        try:
+            return self.encode(sequences)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+        if len(sequences) == 1:
+            raise ToolError(
+                f"out of memory on a protein of {len(sequences[0])} residues: use a device "
+                "with more memory, or set 'check.max_length'"
+            )
+        size = sum(map(len, sequences))
+        logger.warning("out of memory on %d residues: half of them at once from now", size)
+        self.budget = size // 2
+        sys.modules["torch"].cuda.empty_cache()
+        return self(sequences)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
@@ -125,10 +132,10 @@ def check_lengths(sequences: Sequence[Record], encoder: Encoder) -> None:
 
 def free_memory(device: str) -> int:
     """Free bytes of the machine, or of its GPU."""
-    if device == "cuda":
+    if device.startswith("cuda"):
         import torch
 
-        return torch.cuda.mem_get_info()[0]
+        return torch.cuda.mem_get_info(torch.device(device))[0]
     try:
         with open("/proc/meminfo") as lines:  # noqa: PTH123
             fields = dict(line.split(":") for line in lines)

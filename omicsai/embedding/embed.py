@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from omicsai.embedding.batching import batches, check_lengths, in_halves
+from omicsai.embedding.batching import Passes, batches, check_lengths
 from omicsai.embedding.encoders import Encoder
 from omicsai.embedding.store import EmbeddingStore
 from omicsai.errors import ToolError
@@ -25,11 +25,12 @@ from omicsai.progress import track
 from omicsai.sequences import Sequence as Record
 from omicsai.sequences import sequence_digest
 
-__all__ = ["embed_sequences", "fill_store"]
+__all__ = ["embed_residues", "embed_sequences", "fill_store"]
 
 logger = logging.getLogger(__name__)
 
 PART_SECONDS = 10.0  # at most this much work is lost when a run is killed
+TRIES = 3  # damage is found when a part is read; more than once is a broken disk
 PART_STATES = 200_000  # residues, where one vector of each is kept
 
 
@@ -62,17 +63,45 @@ def embed_sequences(
     rows: dict[str, list[int]] = {}
     for i, digest in enumerate(digests):
         rows.setdefault(digest, []).append(i)
-    computed = fill_store(sequences, encoder, store)
-    while rows:
+    lost = sequences
+    for _ in range(TRIES):
+        computed = fill_store(lost, encoder, store)
         found = dict(computed) if store is None else store.load(rows)
-        if not found:
-            raise ToolError(f"{len(rows)} vectors vanished from the store: run again")
         for digest, vector in found.items():
             vectors[rows.pop(digest)] = vector
-        if rows:  # a part was damaged
-            lost = [sequences[chosen[0]] for chosen in rows.values()]
-            fill_store(lost, encoder, store)
-    return vectors
+        if not rows:
+            return vectors
+        # a part was damaged, and has been dropped
+        lost = [sequences[chosen[0]] for chosen in rows.values()]
+    raise ToolError(f"{len(rows)} vectors vanish from the store: is its disk whole?")
+
+
+def embed_residues(
+    sequences: Sequence[Record], encoder: Encoder, store: EmbeddingStore
+) -> Iterator[tuple[str, NDArray[np.float16]]]:
+    """Embed the residues of proteins, computing each different sequence once.
+
+    Parameters
+    ----------
+    sequences, encoder, store
+        As in `embed_sequences`; the vectors of the proteins are kept as well.
+
+    Yields
+    ------
+    digest : str
+        SHA-256 of a sequence (`omicsai.sequences.sequence_digest`); each comes once.
+    vectors : (length, w) float16
+        One row per residue.
+    """
+    missing = {sequence_digest(record.residues): record for record in sequences}
+    for _ in range(TRIES):
+        fill_store(list(missing.values()), encoder, store, residues=True)
+        for digest, states in store.load_residues(missing):
+            del missing[digest]
+            yield digest, states
+        if not missing:
+            return
+    raise ToolError(f"{len(missing)} proteins vanish from the store: is its disk whole?")
 
 
 def fill_store(
@@ -130,9 +159,9 @@ def _encoded(
     todo: list[list[str]], by_digest: dict[str, str], encoder: Encoder, residues: bool
 ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32] | None]]:
     """Digest, vector and states of each protein, batch by batch."""
+    encode = Passes(lambda some: encoder.encode(some, residues))
     for batch in todo:
-        texts = [by_digest[digest] for digest in batch]
-        encoded = in_halves(lambda some: encoder.encode(some, residues), texts)
+        encoded = encode([by_digest[digest] for digest in batch])
         for digest, (vector, states) in zip(batch, encoded, strict=True):
             yield digest, vector, states
 

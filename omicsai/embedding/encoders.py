@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from omicsai.embedding.composition import DIMENSION, composition
 
-__all__ = ["Encoded", "Encoder", "load_encoder"]
+__all__ = ["Encoded", "Encoder", "load_encoder", "same_encoder"]
 
+LIBRARIES = ("torch", "transformers")  # whose versions change last bits only
 TOKENS = 20_000  # of a batch, where memory is no matter
 
 Encoded = tuple[NDArray[np.float32], NDArray[np.float32] | None]
@@ -42,7 +43,7 @@ class Encoder:
     memory
         Bytes needed to encode one protein of a length.
     device
-        ``"cpu"`` or ``"cuda"``: whose memory that is.
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``: whose memory that is.
     """
 
     name: str
@@ -112,8 +113,21 @@ def load_encoder(
         name=shown, dimension=model.dimension, encode=model.encode,
         identity={"encoder": shown, **model.identity},
         budget=model.budget(), limit=model.limit, memory=model.memory,
-        device=model.device.type,
+        device=str(model.device),
     )  # fmt: skip
+
+
+def same_encoder(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether vectors of two identities may be compared.
+
+    The store keeps vectors of different versions of the libraries apart, because their
+    last bits may differ; a model reads both.
+    """
+    first, second = (
+        {key: value for key, value in identity.items() if key not in LIBRARIES}
+        for identity in (one, other)
+    )
+    return first == second
 
 
 def compositions(sequences: Sequence[str], residues: bool = False) -> list[Encoded]:

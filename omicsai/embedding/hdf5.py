@@ -7,13 +7,14 @@ are written ``%2F`` and ``%25``, and every dataset carries the true id as the at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omicsai.embedding.store import EmbeddingStore
+from omicsai.embedding.encoders import same_encoder
 from omicsai.errors import InputError
 from omicsai.sequences import Sequence as Record
 from omicsai.sequences import sequence_digest
@@ -68,12 +69,14 @@ def write_embeddings(
 
 
 def write_residue_embeddings(
-    path: Path | str, sequences: Sequence[Record], store: EmbeddingStore
+    path: Path | str,
+    sequences: Sequence[Record],
+    states: Iterable[tuple[str, NDArray]],
+    attributes: dict[str, str],
 ) -> None:
     """Write one (length, w) float16 dataset per protein, atomically.
 
-    The layout of UniProt's ``per-residue.h5``; one part of the store is in memory at a
-    time.
+    The layout of UniProt's ``per-residue.h5``.
 
     Parameters
     ----------
@@ -81,13 +84,15 @@ def write_residue_embeddings(
         The ``.h5`` file.
     sequences
         Proteins with unique ids.
-    store
-        Where their vectors per residue are.
+    states
+        Digest and vectors of each different protein, from `embed_residues`.
+    attributes
+        As in `write_embeddings`.
 
     Raises
     ------
     InputError
-        If the store lacks one of them.
+        If one of the proteins has no vectors.
     """
     import h5py
 
@@ -95,15 +100,15 @@ def write_residue_embeddings(
     for record in sequences:
         ids.setdefault(sequence_digest(record.residues), []).append(record.id)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for key, value in sorted(store.identity.items()):
+        for key, value in sorted(attributes.items()):
             file.attrs[key] = value
-        for digest, states in store.load_residues(ids):
+        for digest, vectors in states:
             for record_id in ids.pop(digest):
-                dataset = file.create_dataset(dataset_name(record_id), data=states)
+                dataset = file.create_dataset(dataset_name(record_id), data=vectors)
                 dataset.attrs["original_id"] = record_id
         if ids:
             missing = next(iter(ids.values()))[0]
-            raise InputError(f"{path}: the store has no vectors per residue of '{missing}'")
+            raise InputError(f"{path}: there are no vectors per residue of '{missing}'")
 
 
 def read_embeddings(
@@ -115,7 +120,7 @@ def read_embeddings(
     ----------
     paths
         HDF5 files, one float dataset per protein; files of other tools are read too (the
-        dataset's name is then the id).
+        dataset's name is then the id, with its groups if the id has a ``/``).
     residues
         Whether files of one vector per residue will do as well.
 
@@ -144,14 +149,10 @@ def read_embeddings(
         try:
             with h5py.File(path, "r") as file:
                 about = {key: str(value) for key, value in file.attrs.items()}
-                content = {
-                    str(dataset.attrs.get("original_id", name)): np.asarray(dataset[()])
-                    for name, dataset in file.items()
-                    if isinstance(dataset, h5py.Dataset)
-                }
+                content = _content(file)
         except OSError as error:
             raise InputError(f"{path} is not a readable HDF5 file: {error}") from error
-        if number and about != attributes:
+        if number and not same_encoder(about, attributes):
             raise InputError(
                 f"{path} and {paths[0]} come from different encoders ({about} and "
                 f"{attributes}): embed both with the same one"
@@ -165,6 +166,20 @@ def read_embeddings(
     for i, key in enumerate(ids):
         ragged[i] = vectors[key]
     return ids, ragged, attributes
+
+
+def _content(file: Any) -> dict[str, NDArray]:
+    """Every dataset of a file, those in groups as well, by id."""
+    import h5py
+
+    found: dict[str, NDArray] = {}
+
+    def take(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[str(item.attrs.get("original_id", name))] = np.asarray(item[()])
+
+    file.visititems(take)
+    return found
 
 
 def _add(

@@ -82,9 +82,18 @@ class LanguageModel:
         list of (vector, states)
             (dimension,) float32, averaged in float32, and (length, dimension) float32 or
             None.
+
+        Raises
+        ------
+        InputError
+            If a sequence is empty, or longer than the model reads.
         """
         import torch
 
+        if not sequences:
+            return []
+        if not all(sequences):
+            raise InputError("an empty sequence has no vector: leave it out")
         states = self._residues(sequences)
         means = torch.stack([each.float().mean(dim=0) for each in states]).cpu().numpy()
         if not residues:
@@ -171,6 +180,8 @@ def load_language_model(
     from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
     from transformers.utils import logging as transformers_logging
 
+    from omicsai.embedding.t5 import Shape, T5Encoder
+
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
@@ -190,6 +201,10 @@ def load_language_model(
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
         loader = T5EncoderModel if config.model_type == "t5" else AutoModel
         model = loader.from_pretrained(name, revision=revision, dtype=dtype)
+        encoder = None
+        if config.model_type == "t5":
+            encoder = T5Encoder(Shape.of(config.to_dict()))
+            encoder.load_transformers(model.state_dict())
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ToolError(
@@ -206,11 +221,7 @@ def load_language_model(
         "architecture": type(model).__name__,
         **package_versions("torch", "transformers"),
     }
-    if config.model_type == "t5":
-        from omicsai.embedding.t5 import Shape, T5Encoder
-
-        encoder = T5Encoder(Shape.of(config.to_dict()))
-        encoder.load_transformers(model.state_dict())
+    if encoder is not None:
         return packed_model(encoder.to(dtype), vocabulary, chosen, identity)
     model = model.to(chosen).eval()
     width = int(config.hidden_size)
@@ -251,9 +262,11 @@ def packed_model(
     """
     import torch
 
+    encoder = encoder.to(device).eval().requires_grad_(False)
     if identity["precision"] == "int8":
         encoder = encoder.quantise()
-    encoder = encoder.to(device).eval().requires_grad_(False)
+    elif device.type == "cpu":
+        encoder = encoder.pack()
     shape = encoder.shape
 
     def joined(tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:

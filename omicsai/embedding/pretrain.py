@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -45,6 +45,7 @@ __all__ = [
     "perplexity",
     "pretrain",
     "save_encoder",
+    "saved_pooling",
 ]
 
 logger = logging.getLogger(__name__)
@@ -379,14 +380,15 @@ def pretrain(
         losses.append(loss.detach())
         now = time.monotonic()
         if now - saved >= checkpoint_seconds or step + 1 == recipe.steps:
-            loss_sum, count = perplexity(model, held_out[:WATCHED]).sum(axis=0)
             history.append({
                 "step": step + 1,
                 "tokens": (step + 1) * recipe.batch_tokens,
                 "seconds": round(seconds + now - started, 1),
                 "loss": round(float(torch.stack(losses).mean()), 4),
-                "held_out_perplexity": round(math.exp(loss_sum / max(count, 1)), 4),
             })  # fmt: skip
+            loss_sum, count = perplexity(model, held_out[:WATCHED]).sum(axis=0)
+            if count:
+                history[-1]["held_out_perplexity"] = round(math.exp(loss_sum / count), 4)
             logger.info("%s", ", ".join(f"{k} {v}" for k, v in history[-1].items()))
             _save(folder, model, optimisers, recipe, corpus, history)
             losses, saved = [], time.monotonic()
@@ -458,8 +460,14 @@ def _resume(
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return 0, 0.0, []
-    with safe_open(path, "pt") as file:
-        about = json.loads(file.metadata()["omicsai"])
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["omicsai"])
+        tensors = load_file(path)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}): remove it to start anew, or choose another --out"
+        ) from error
     before = Recipe(**about["recipe"])
     history = about["history"]
     step = int(history[-1]["step"])
@@ -474,7 +482,6 @@ def _resume(
             f"falls (step {step}): plan at least "
             f"{math.ceil(step * recipe.batch_tokens / (1 - recipe.decay)):,} tokens"
         )
-    tensors = load_file(path)
     model.load_state_dict({
         name.removeprefix("model."): value
         for name, value in tensors.items()
@@ -520,6 +527,21 @@ def save_encoder(model: MaskedModel, pooling: Pooling, folder: Path | str) -> No
         "omicsai_pooling": POOLING,
     }  # fmt: skip
     write_json(folder / "config.json", about | shape)
+
+
+def saved_pooling(model: MaskedModel, folder: Path | str) -> Pooling | None:
+    """Pooling that `save_encoder` wrote for the same weights; None if there is none."""
+    folder = Path(folder)
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    if not (config.is_file() and weights.is_file()):
+        return None
+    if json.loads(config.read_bytes()).get("omicsai_pooling") != POOLING:
+        return None
+    state = load_file(weights)
+    mine = model.encoder.transformers_state()
+    if any(not torch.equal(state[name], mine[name].half()) for name in mine):
+        return None
+    return Pooling.of(state)
 
 
 def load_masked(folder: Path | str) -> MaskedModel:

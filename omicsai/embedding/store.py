@@ -1,9 +1,9 @@
 """The content-addressed store: a sequence is encoded once, whatever it is called.
 
 A store is a folder with one sub-folder per encoder identity; each holds immutable part
-files (safetensors) with a checksum of their content. A part is written by one process
-under a hidden name and appears by renaming, so a killed run leaves complete parts only,
-and several runs may write at once.
+files (safetensors) with a checksum of each array, so that only what is wanted need be
+read. A part is written by one process under a hidden name and appears by renaming, so a
+killed run leaves complete parts only, and several runs may write at once.
 
 ====================  ================  ==============================================
 in a part             shape             content
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from omicsai.errors import InputError, ToolError
 from omicsai.tables import atomic_path, write_json
@@ -74,15 +74,13 @@ class EmbeddingStore:
                 with safe_open(part, "np") as file:
                     if residues and "residues" not in file.keys():  # noqa: SIM118
                         continue
-                    raw = file.get_tensor("digests")
-                if part_name(raw) not in part.name:
-                    raise ValueError("its digests do not fit its name")
+                    digests = checked(file, "digests")
             except FileNotFoundError:
                 continue  # another run found it damaged
-            except (SafetensorError, OSError, ValueError) as error:
+            except (SafetensorError, ValueError) as error:
                 self._discard(part, error)
                 continue
-            found.update(row.tobytes().hex() for row in raw)
+            found.update(row.tobytes().hex() for row in digests)
         return found
 
     def load(self, wanted: Collection[str] | None = None) -> dict[str, NDArray[np.float32]]:
@@ -101,9 +99,13 @@ class EmbeddingStore:
             The vectors that were found.
         """
         vectors: dict[str, NDArray[np.float32]] = {}
-        for digests, content in self._contents(wanted):
-            for i, digest in digests:
-                vectors.setdefault(digest, content["vectors"][i].copy())
+        chosen = None if wanted is None else set(wanted)
+        for part in self.parts():
+            found = self._read(part, ["vectors"], chosen)
+            if found is not None:
+                rows, content = found
+                for i, digest in rows:
+                    vectors.setdefault(digest, content["vectors"][i].copy())
         return vectors
 
     def load_residues(self, wanted: Collection[str]) -> Iterator[tuple[str, NDArray]]:
@@ -116,34 +118,40 @@ class EmbeddingStore:
         vectors : (length, w) float16
             One row per residue.
         """
-        seen: set[str] = set()
-        for digests, content in self._contents(wanted):
-            if "residues" not in content:
-                continue
-            ends = np.cumsum(content["lengths"])
-            for i, digest in digests:
-                if digest not in seen:
-                    seen.add(digest)
-                    start = ends[i] - content["lengths"][i]
-                    yield digest, content["residues"][start : ends[i]]
-
-    def _contents(
-        self, wanted: Collection[str] | None
-    ) -> Iterator[tuple[list[tuple[int, str]], dict[str, NDArray]]]:
-        """Wanted rows and content of each part that has any."""
-        chosen = None if wanted is None else set(wanted)
+        missing = set(wanted)
         for part in self.parts():
-            try:
-                content = read_part(part)
-            except (SafetensorError, KeyError, ValueError) as error:
-                self._discard(part, error)
+            found = self._read(part, ["lengths", "residues"], missing)
+            if found is None:
                 continue
-            except FileNotFoundError:
-                continue  # another run found it damaged
-            digests = [row.tobytes().hex() for row in content["digests"]]
-            rows = [(i, d) for i, d in enumerate(digests) if chosen is None or d in chosen]
-            if rows:
-                yield rows, content
+            rows, content = found
+            ends = np.cumsum(content["lengths"])
+            for i, digest in rows:
+                start = ends[i] - content["lengths"][i]
+                yield digest, content["residues"][start : ends[i]]
+            missing.difference_update(digest for _, digest in rows)
+
+    def _read(
+        self, part: Path, names: Sequence[str], wanted: Collection[str] | None
+    ) -> tuple[list[tuple[int, str]], dict[str, NDArray]] | None:
+        """Wanted rows of a part and these arrays of it; None if it has none of them."""
+        try:
+            with safe_open(part, "np") as file:
+                if not set(names) <= set(file.keys()):
+                    return None
+                digests = [row.tobytes().hex() for row in checked(file, "digests")]
+                rows = [
+                    (i, digest)
+                    for i, digest in enumerate(digests)
+                    if wanted is None or digest in wanted
+                ]
+                if not rows:
+                    return None
+                return rows, {name: checked(file, name) for name in names}
+        except FileNotFoundError:
+            return None  # another run found it damaged
+        except (SafetensorError, ValueError) as error:
+            self._discard(part, error)
+            return None
 
     def _discard(self, part: Path, error: Exception) -> None:
         try:
@@ -193,7 +201,8 @@ class EmbeddingStore:
         kind = "" if residues is None else "r"
         part = self.folder / f"part-{kind}{part_name(raw)}.safetensors"
         with self._writing(), atomic_path(part) as temporary:
-            save_file(content, temporary, metadata={"sha256": checksum(content)})
+            sums = {name: checksum(name, value) for name, value in content.items()}
+            save_file(content, temporary, metadata=sums)
         return part
 
     def write_json(self, name: str, value: Any) -> None:
@@ -219,13 +228,25 @@ def part_name(digests: NDArray[np.uint8]) -> str:
     return hashlib.sha256(digests.tobytes()).hexdigest()[:16]
 
 
-def checksum(content: dict[str, NDArray]) -> str:
-    """SHA-256 of the arrays of a part, by name."""
-    whole = hashlib.sha256()
-    for name, value in sorted(content.items()):
-        whole.update(f"{name} {value.dtype} {value.shape};".encode())
-        whole.update(np.ascontiguousarray(value).data)
+def checksum(name: str, value: NDArray) -> str:
+    """SHA-256 of an array of a part."""
+    whole = hashlib.sha256(f"{name} {value.dtype} {value.shape};".encode())
+    whole.update(np.ascontiguousarray(value).data)
     return whole.hexdigest()
+
+
+def checked(file: Any, name: str) -> NDArray:
+    """Read one array of an open part and check it.
+
+    Raises
+    ------
+    ValueError, SafetensorError
+        If it is damaged.
+    """
+    value: NDArray = file.get_tensor(name)
+    if checksum(name, value) != (file.metadata() or {}).get(name):
+        raise ValueError(f"the checksum of its {name} does not fit")
+    return value
 
 
 def read_part(part: Path) -> dict[str, NDArray]:
@@ -236,12 +257,8 @@ def read_part(part: Path) -> dict[str, NDArray]:
     ValueError, SafetensorError
         If it is damaged.
     """
-    content = load_file(part)
     with safe_open(part, "np") as file:
-        expected = (file.metadata() or {}).get("sha256")
-    if checksum(content) != expected:
-        raise ValueError("its checksum does not fit")
-    return content
+        return {name: checked(file, name) for name in file.keys()}  # noqa: SIM118
 
 
 def list_stores(folder: Path | str) -> list[EmbeddingStore]:
@@ -281,7 +298,7 @@ def verify(store: EmbeddingStore) -> tuple[int, list[Path]]:
     for part in store.parts():
         try:
             vectors += len(read_part(part)["digests"])
-        except (SafetensorError, KeyError, ValueError):
+        except (SafetensorError, ValueError):
             damaged.append(part)
     return vectors, damaged
 

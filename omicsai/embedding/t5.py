@@ -20,8 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from omicsai.embedding.linear import Int8Linear, PackedLinear, can_pack
+
 __all__ = ["Shape", "T5Encoder", "distance_buckets"]
 
+FEED_FORWARD = ("relu", "gated-gelu")
 BIAS_BYTES = 256 * 2**20  # of the relative bias on a GPU
 FEED_FORWARD_BYTES = 64 * 2**20  # the widest activation is cut into pieces of this size
 FEED_FORWARD_BYTES_GPU = 2**30  # where a product needs many rows to fill the device
@@ -60,10 +63,22 @@ class Shape:
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> Shape:
-        """Take what is needed from a T5 configuration."""
-        return cls(
+        """Take what is needed from a T5 configuration.
+
+        Raises
+        ------
+        ValueError
+            If its feed-forward layer is of a kind that is not known here.
+        """
+        shape = cls(
             **{key: config[key] for key in cls.__dataclass_fields__ if key in config}
         )
+        if shape.feed_forward_proj not in FEED_FORWARD:
+            raise ValueError(
+                f"its feed-forward layer is '{shape.feed_forward_proj}', but only "
+                f"{' and '.join(FEED_FORWARD)} are known"
+            )
+        return shape
 
     @property
     def gated(self) -> bool:
@@ -113,34 +128,6 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, x.shape[-1:], self.weight, self.epsilon)
 
 
-class Int8Linear(nn.Module):
-    """A linear layer in 8-bit integers: weights by row, inputs by token, as they come.
-
-    Each row is scaled by its largest absolute value (absmax); the integer products are
-    exact.
-    """
-
-    weight: Tensor
-    scale: Tensor
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.out_features = linear.out_features
-        weight, scale = eight_bits(linear.weight.detach().float())
-        self.register_buffer("weight", weight.T)
-        self.register_buffer("scale", scale.T)
-
-    def forward(self, x: Tensor) -> Tensor:
-        values, scale = eight_bits(x)
-        return torch._int_mm(values, self.weight).to(x.dtype) * scale * self.scale
-
-
-def eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Integers from -127 to 127 and the scale of each row."""
-    scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127
-    return (x / scale).round_().to(torch.int8), scale
-
-
 class Block(nn.Module):
     """Self-attention and feed-forward, each on the normalised residual stream."""
 
@@ -167,6 +154,8 @@ class Block(nn.Module):
         if self.shape.gated:
             gate, hidden = hidden.chunk(2, dim=-1)
             return self.wo(F.gelu(gate, approximate="tanh") * hidden)
+        if isinstance(self.wi, PackedLinear):  # which did it
+            return self.wo(hidden)
         return self.wo(F.relu(hidden, inplace=True))
 
 
@@ -328,6 +317,16 @@ class T5Encoder(nn.Module):
         for block in self.blocks:
             for name in ("qkv", "o", "wi", "wo"):
                 setattr(block, name, Int8Linear(getattr(block, name)))
+        return self
+
+    def pack(self) -> T5Encoder:
+        """Replace the linear layers by packed ones where the CPU gains, in place."""
+        if can_pack(self.norm.weight.dtype):
+            for block in self.blocks:
+                for name in ("qkv", "o", "wi", "wo"):
+                    relu = name == "wi" and not self.shape.gated
+                    layer = PackedLinear(getattr(block, name), "relu" if relu else "none")
+                    setattr(block, name, layer)
         return self
 
     def bias_by_distance(self, length: int) -> Tensor:

@@ -100,10 +100,12 @@ def load_small(
 
     def encode(sequences: Sequence[str], residues: bool) -> list[Encoded]:
         encoded = model.encode(sequences, residues)
+        if not encoded:
+            return []
         vectors = pooling(sequences, np.stack([mean for mean, _ in encoded]))
         return [(v, states) for v, (_, states) in zip(vectors, encoded, strict=True)]
 
     return Encoder(
         name=name, dimension=pooling.dimension, encode=encode, identity=identity,
-        budget=model.budget(), memory=model.memory, device=chosen.type,
+        budget=model.budget(), memory=model.memory, device=str(chosen),
     )  # fmt: skip

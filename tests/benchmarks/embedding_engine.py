@@ -35,6 +35,7 @@ import torch
 
 from omicsai.embedding.batching import batches
 from omicsai.embedding.language_model import LanguageModel, packed_model
+from omicsai.embedding.linear import PackedLinear, can_pack
 from omicsai.embedding.t5 import Shape, T5Encoder
 from omicsai.embedding.vocabulary import PROTT5
 
@@ -109,14 +110,27 @@ def prottrans(lengths: Sequence[int]) -> list[slice]:
     return made
 
 
+def linear(weight: torch.Tensor) -> torch.nn.Linear:
+    """A layer with these weights."""
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = torch.nn.Parameter(weight, requires_grad=False)
+    return layer
+
+
 def products_alone(model: LanguageModel, shape: Shape, batched: Sequence[int]) -> Callable:
-    """Just the matrix products of the linear layers, for the same numbers of tokens."""
+    """Just the matrix products of the linear layers, for the same numbers of tokens.
+
+    By the same routine as the engine: with weights laid out once where it does that.
+    """
     kind = {"dtype": next(iter(model.states.parameters())).dtype, "device": model.device}
     ff, inner, width = shape.d_ff, shape.inner, shape.d_model
     weights = [
         torch.randn(rows, columns, **kind)
         for rows, columns in ((3 * inner, width), (width, inner), (ff, width), (width, ff))
     ]
+    layers = [linear(weight) for weight in weights]
+    if model.device.type == "cpu" and can_pack(kind["dtype"]):
+        layers = [PackedLinear(layer) for layer in layers]
     inputs = {
         n: [torch.randn(n, w.shape[1], **kind) for w in weights] for n in set(batched)
     }
@@ -124,8 +138,8 @@ def products_alone(model: LanguageModel, shape: Shape, batched: Sequence[int]) -
     def run() -> None:
         for n in batched:
             for _ in range(shape.num_layers):
-                for x, weight in zip(inputs[n], weights, strict=True):
-                    torch.nn.functional.linear(x, weight)
+                for x, layer in zip(inputs[n], layers, strict=True):
+                    layer(x)
 
     return run
 
@@ -321,6 +335,8 @@ def memory_of(name: str, options: argparse.Namespace) -> float:
     command = [
         sys.executable, "-m", "tests.benchmarks.embedding_engine", "--shape", options.shape,
         "--count", str(options.count), "--only", name, "--rounds", "1",
+        "--precision", options.precision, "--threads", str(options.threads),
+        "--budget", str(options.budget), "--device", options.device,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])["peak_mb"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +92,7 @@ def test_100_000_short_proteins_take_flat_memory_and_constant_time_each(tmp_path
 
 
 def test_one_protein_of_40_000_residues(tmp_path):
-    started = time.process_time()
     memory, seconds = filled(proteins([40_000]), tmp_path / "long")
     print(f"40,000 residues: {memory:.0f} MB, {seconds:.0f} CPU s")
-    assert time.process_time() - started < 600
+    assert seconds < 600
     assert memory < 2000
