@@ -7,7 +7,7 @@ import csv
 import json
 import shutil
 import xml.etree.ElementTree as ET
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from itertools import product
 
@@ -22,6 +22,7 @@ from omicsai.errors import ConfigError, InputError
 from omicsai.simulate.trna import simulate_trnas, write_trnas
 from omicsai.trna import (
     LABELS,
+    MATRIX,
     NUMBERING,
     STEM_PAIRS,
     SUPPORT,
@@ -41,15 +42,18 @@ from omicsai.trna import (
     make_host,
     map_distances,
     match_pairs,
+    matrix_table,
     normal_isotype,
     number_sequences,
     number_trnas,
     numbering_table,
     position_information,
+    read_collection,
     read_identity,
     read_trnas,
     stockholm,
 )
+from omicsai.trna.bases import ALPHABET, GAP
 from omicsai.trna.cloverleaf import (
     CCA_LOG_ODDS,
     LEAD_PRIOR,
@@ -58,7 +62,7 @@ from omicsai.trna.cloverleaf import (
     load_model,
     segment,
 )
-from omicsai.trna.covariance import second_opinion
+from omicsai.trna.covariance import _adopt, _columns, second_opinion
 from omicsai.trna.drawing import cloverleaf_svg, drawings
 from omicsai.trna.features import (
     balanced_rows,
@@ -67,6 +71,7 @@ from omicsai.trna.features import (
     thin_rows,
 )
 from omicsai.trna.isotypes import anticodon_amino_acid
+from omicsai.trna.labelling import OUTSIDE
 from omicsai.trna.pairing import mirror_correlation
 from omicsai.trna.positions import INDEX, PAIR_OF, REGIONS
 
@@ -836,6 +841,45 @@ def test_covariance_needs_infernal(tmp_path, run_omicsai, monkeypatch, capsys):
         == 1
     )
     assert "cmbuild is not on PATH" in capsys.readouterr().err
+
+
+def test_what_has_a_problem_is_not_asked_of_cmalign(tmp_path, monkeypatch):
+    monkeypatch.setattr("omicsai.trna.covariance._need", lambda tool: None)
+    model = tmp_path / "trna.cm"
+    model.touch()
+    twice = number_sequences([YEAST_PHE] * 2, ["a", "a"], problems=["", "id already used"])
+    assert second_opinion(twice, model) is twice
+
+
+def test_columns_of_an_alignment_become_positions():
+    told = number_sequences([YEAST_PHE + "GG"], ["a"])
+    assert told.records["status"].tolist() == ["ok"]
+    failed = replace(
+        told, position=np.full_like(told.position, OUTSIDE),
+        insertion=np.zeros_like(told.insertion), matrix=np.full_like(told.matrix, GAP),
+        records=told.records.assign(status="failed", anticodon="", reason="no fit"),
+    )  # fmt: skip
+    row = "".join(ALPHABET[code] for code in told.matrix[0]) + "gg"
+    taken = _adopt(failed, [0], {"0": row.upper()}, "x" * len(LABELS) + "..")
+    record = taken.records.iloc[0]
+    assert (record["status"], record["method"]) == ("low", "cmalign")
+    assert record["anticodon"] == told.records["anticodon"].iloc[0] == "GAA"
+    assert (taken.matrix == told.matrix).all()
+    pd.testing.assert_frame_equal(numbering_table(taken), numbering_table(told))
+    # a base between two columns is an insertion, and 15 pairs are the least to be taken
+    where, extra = _columns("A-CG", "xx.x")
+    assert where.tolist() == [0, 0, 2]
+    assert extra.tolist() == [0, 1, 0]
+    again = _adopt(failed, [0], {"0": "A" * 78 + "-" * 23}, "x" * len(LABELS) + "..")
+    assert again.records["status"].tolist() == ["failed"]
+
+
+def test_an_id_that_is_usable_twice_is_refused(tmp_path):
+    numbered = number_sequences([YEAST_PHE, ECOLI["Ala"]], ["a", "a"])
+    TRNA_RECORDS.write(numbered.records, tmp_path / "records.tsv")
+    MATRIX.write(matrix_table(numbered), tmp_path / "matrix.tsv")
+    with pytest.raises(InputError, match="'a' is usable twice"):
+        read_collection(tmp_path)
 
 
 @pytest.mark.shared

@@ -135,13 +135,17 @@ def read_collection(folder: Path | str) -> Collection:
     Raises
     ------
     InputError
-        If a table is missing, or no tRNA has the status ok or low.
+        If a table is missing, an id is usable twice, or no tRNA has the status ok or low.
     """
     folder = Path(folder)
     ids, matrix = read_matrix(folder / "matrix.tsv")
     records = TRNA_RECORDS.read(folder / "records.tsv")
-    # repeated ids have one usable record at most
-    kept = records[records["status"].isin(["ok", "low"])].drop_duplicates("id")
+    kept = records[records["status"].isin(["ok", "low"])]
+    repeated = kept.loc[kept["id"].duplicated(), "id"]
+    if len(repeated):
+        raise InputError(
+            f"{folder / 'records.tsv'}: '{repeated.iloc[0]}' is usable twice: number again"
+        )
     row = {key: i for i, key in enumerate(ids)}
     kept = kept[kept["id"].isin(row.keys())].reset_index(drop=True)
     if kept.empty:

@@ -47,6 +47,9 @@ class Numbered:
         (n, 99) int8 codes into `ALPHABET`: the base at each canonical position.
     records
         The `TRNA_RECORDS` table.
+    readable
+        (n,) records that were read; the others have a problem that no reading mends, such
+        as a repeated id.
     """
 
     ids: list[str]
@@ -55,6 +58,7 @@ class Numbered:
     insertion: NDArray[np.int8]
     matrix: NDArray[np.int8]
     records: pd.DataFrame
+    readable: NDArray[np.bool_]
 
     def usable(self, *statuses: str) -> NDArray[np.bool_]:
         """(n,) which records have one of the statuses (default: ok and low)."""
@@ -118,7 +122,7 @@ def number_sequences(
     records = TRNA_RECORDS.frame(records)
     failed = (records["status"] == "failed").to_numpy()
     position[failed], insertion[failed], matrix[failed] = OUTSIDE, 0, GAP
-    return Numbered(ids, list(sequences), position, insertion, matrix, records)
+    return Numbered(ids, list(sequences), position, insertion, matrix, records, good)
 
 
 def _stated(values: Sequence[str] | None, n: int) -> list[str]:
