@@ -373,7 +373,38 @@ def test_trnascan_structures(write):
     first, second = read_trnas(write("a.ss", text))
     assert (first.id, first.isotype, first.anticodon) == ("chr1.trna1", "Ala", "UGC")
     assert first.sequence == ECOLI["Ala"]
-    assert (second.isotype, second.anticodon, second.intron) == ("Und", "", (37, 13))
+    assert (second.isotype, second.anticodon, second.introns) == ("Und", "", ((37, 13),))
+
+
+def test_several_introns_are_cut_out_as_both_files_of_trnascan_tell(write):
+    # 17 bases after position 17 and 9 after 37, as archaea have them
+    at = (YEAST_PHE.index("CUCAGUU") + 3, YEAST_PHE.index("GAAGAUC") + 4)
+    split = YEAST_PHE[: at[0]] + "GGGAACCCAAAGGGAAC" + YEAST_PHE[at[0] : at[1]]
+    split += "AACCAACCA" + YEAST_PHE[at[1] :]
+    first, second = (at[0] + 1, at[0] + 17), (at[1] + 18, at[1] + 26)
+    told = [f"Possible intron: {a}-{b} ({a}-{b})\n" for a, b in (first, second)]
+    ss = f"g.trna1 (1-{len(split)})\n{''.join(told)}Seq: {split}\n"
+    header = "Sequence\t\ttRNA\tBounds\ttRNA\tAnti\tIntron\tBounds\tInf\n"
+    bounds = "\t".join(f"{a},{b}" for a, b in zip(first, second, strict=True))
+    out = f"{header}g\t1\t1\t{len(split)}\tPhe\tGAA\t{bounds}\t50.0\n"
+    genome = write("g.fasta", f">g\n{split}\n")
+    for found in (
+        read_trnas(write("a.ss", ss)),
+        read_trnas(write("a.out", out), genome),
+    ):
+        assert found[0].introns == ((at[0], 17), (at[1] + 17, 9))
+        numbered = number_trnas(found)
+        plain = number_sequences([YEAST_PHE])
+        assert (numbered.matrix == plain.matrix).all()
+        record = numbered.records.iloc[0]
+        assert record["status"] == "ok"
+        assert record["intron"] == f"{first[0]}-{first[1]},{second[0]}-{second[1]}"
+        assert "intron of 17 and 9 bases cut out" in record["reason"]
+        table = numbering_table(numbered)
+        assert (table["region"] == "intron").sum() == 26
+        assert table["label"][table["label"] != ""].is_unique
+    wrong = number_sequences([YEAST_PHE], introns=[[(70, 9)]])
+    assert "no intron can be at 71-79" in wrong.records["reason"][0]
 
 
 def test_coordinates_need_the_genome_and_mind_the_strand(write):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +87,10 @@ def numbering_table(numbered: Numbered) -> pd.DataFrame:
     region = np.where(position >= 0, regions[np.maximum(position, 0)], "").astype(object)
     region[position == LEADER] = "leader"
     region[position == TRAILER] = "trailer"
-    starts = {r: s.split("-") for r, s in enumerate(numbered.records["intron"]) if s}
-    for r, (first, last) in starts.items():
-        region[(row == r) & (column + 1 >= int(first)) & (column < int(last))] = "intron"
+    for r, told in enumerate(numbered.records["intron"]):
+        for first, last in re.findall(r"(\d+)-(\d+)", told):
+            inside = (column + 1 >= int(first)) & (column < int(last))
+            region[(row == r) & inside] = "intron"
     partner = np.array([PARTNERS.get(name, "") for name in LABELS], dtype=object)
     formed = formed_positions(numbered.matrix)
     inside = (position >= 0) & (insertion == 0)
