@@ -118,7 +118,8 @@ def judge(
         status[i], reason[i] = _verdict(
             problems[i], score[i], posterior[i], formed[i],
             {k: v[i] for k, v in stems.items()},
-            met[i], ends[i], bool(special[i]), [k for _, k in introns[i]], str(anticodon[i]), stated[i],
+            met[i], ends[i], bool(special[i]), [k for _, k in introns[i]],
+            str(anticodon[i]), stated[i],
             len(T_LOOP_CORE.findall(sequences[i])) if len(sequences[i]) > SURELY_ONE else 1,
             int(variable[i]),
         )  # fmt: skip
