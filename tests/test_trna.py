@@ -576,7 +576,7 @@ def test_scores_match_hand_computed_values():
     query = np.full((1, 99), 0, dtype=np.int8)
     query[0, INDEX["73"]] = 3  # U: no Ala tRNA of the host has it
     scores, judged = identity_scores(query, made)
-    assert judged.tolist() == [3, 0]  # 35 is excluded; Gly has nothing left
+    assert judged.tolist() == [[3, 0]]  # 35 is excluded; Gly has nothing left
     assert scores[0].tolist() == pytest.approx([(1 + 1 - 1) / 3, 0.0])
     # only 73 differs between the classes, so it alone carries weight (1, the largest):
     # q(A) of the others (one Gly, C) = 0.5/4; P(A | Ala) = (1 + 4 q)/(2 + 4)
@@ -584,6 +584,14 @@ def test_scores_match_hand_computed_values():
     q = 0.5 / 4
     expected = np.log2(((1 + 4 * q) / 6) / q)
     assert likelihood_ratios(query, made)[0, 0] == pytest.approx(expected)
+    copies = [0, 0, 0, 1, 2, 2]  # of genes are no evidence
+    again = make_host(host[copies], [classes[i] for i in copies], positions)
+    assert np.array_equal(again.ratio, made.ratio)
+    # an unknown base speaks neither for nor against
+    query[0, INDEX["73"]] = ALPHABET.index("N")
+    assert likelihood_ratios(query, made).tolist() == [[0.0, 0.0]]
+    scores, judged = identity_scores(query, made)
+    assert (scores[0, 0], judged[0, 0]) == (1.0, 2)
 
 
 def test_class_judged_on_too_few_positions_is_flagged(sample):
@@ -765,15 +773,23 @@ def test_distance_and_cognates_run_and_repeat(folder, tmp_path, run_omicsai, wei
 
 
 def test_isotype_learns_from_bodies_and_predicts_another_folder(
-    folder, tmp_path, run_omicsai
+    folder, tmp_path, run_omicsai, capsys
 ):
     assert run_omicsai(
-        "isotype", folder / "trna", "--predict", folder / "trna", "--head", "linear",
+        "isotype", folder / "trna", "--predict", folder / "trna",
+        f"again={folder / 'trna'}", "--head", "linear",
         "--members", "2", "--epochs", "8", "--out", tmp_path / "i",
     ) == 0  # fmt: skip
     metrics = json.loads((tmp_path / "i" / "metrics.json").read_text())
     assert metrics["accuracy"] > 2 / 20
-    assert (tmp_path / "i" / "b.predictions.tsv").is_file()
+    for name in ("trna", "again"):
+        assert (tmp_path / "i" / f"{name}.predictions.tsv").is_file()
+    capsys.readouterr()
+    assert run_omicsai(
+        "isotype", folder / "trna", "--predict", folder / "trna", folder / "trna",
+        "--out", tmp_path / "j",
+    ) == 1  # fmt: skip
+    assert "trna.predictions.tsv would be written twice" in capsys.readouterr().err
 
 
 def test_ridge_head_takes_the_place_of_members_and_refuses_them(
