@@ -24,7 +24,6 @@ __all__ = [
     "choose_landmarks",
     "feature_weights",
     "make_features",
-    "thin_rows",
 ]
 
 ISOTYPES = Table(
@@ -114,37 +113,6 @@ def choose_landmarks(matrix: NDArray[np.int8], count: int, seed: int) -> NDArray
     return np.sort(np.random.default_rng(seed).choice(unique, count, replace=False))
 
 
-def thin_rows(
-    matrix: NDArray[np.int8], labels: NDArray, identity: float = 0.955
-) -> NDArray[np.int64]:
-    """Rows left when near copies with the same label count once.
-
-    Parameters
-    ----------
-    matrix, labels
-        (n, 99) base codes and (n,) labels.
-    identity
-        Share of positions and stem pairs, anticodon aside, from which on a row is a near
-        copy of an earlier one.
-
-    Returns
-    -------
-    (m,) int64
-        In order.
-    """
-    E = _one_hot(matrix, False, np.ones(len(LABELS)))
-    kept = []
-    for label in sorted(set(labels.tolist())):
-        rows = np.flatnonzero(labels == label)
-        alike = E[rows] @ E[rows].T > identity
-        alive = np.ones(len(rows), dtype=bool)
-        for i in range(len(rows)):
-            if alive[i]:
-                alive[i + 1 :] &= ~alike[i, i + 1 :]
-        kept.append(rows[alive])
-    return np.sort(np.concatenate(kept))
-
-
 @dataclass(frozen=True)
 class BodyFeatures:
     """The map from base codes to features.
@@ -198,30 +166,3 @@ def make_features(
     return BodyFeatures(
         landmarks, weights, keep_anticodon, np.ascontiguousarray(whitening, np.float32)
     )
-
-
-def balanced_rows(
-    labels: NDArray, groups: NDArray, size: int, seed: int
-) -> NDArray[np.int64]:
-    """Draw training rows so that neither large groups nor large classes drown the rest.
-
-    A row is drawn with probability proportional to (size of its group x weight of its
-    class within the groups) to the power of -1/2.
-
-    Parameters
-    ----------
-    labels, groups
-        (n,) class and group (clade, species or cluster) of each row.
-    size, seed
-        Number of rows to draw, with replacement, and the seed.
-
-    Returns
-    -------
-    (size,) int64
-    """
-    weight = np.ones(len(labels))
-    for of in (groups, labels):
-        _, code = np.unique(of.astype(str), return_inverse=True)
-        weight /= np.sqrt(np.bincount(code, weight)[code])
-    rng = np.random.default_rng(seed)
-    return rng.choice(len(labels), size, p=weight / weight.sum())

@@ -16,13 +16,8 @@ import numpy as np
 
 from omicsai.robust import Options, train_classifier
 from omicsai.trna import cluster_distances, core_weights, distances, position_information
-from omicsai.trna.features import (
-    choose_landmarks,
-    feature_weights,
-    make_features,
-    thin_rows,
-)
-from tests.benchmarks.trna_isotype import corrupt, load
+from omicsai.trna.features import choose_landmarks, feature_weights, make_features
+from tests.benchmarks.trna_isotype import corrupt, load, thin_rows
 
 
 def scores(named: np.ndarray, wrong: np.ndarray) -> str:
