@@ -14,6 +14,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,13 +66,15 @@ from omicsai.trna.cloverleaf import (
 from omicsai.trna.covariance import _adopt, _columns, second_opinion
 from omicsai.trna.drawing import cloverleaf_svg, drawings
 from omicsai.trna.features import (
-    feature_weights,
     make_features,
+    unit_names,
+    unit_weights,
 )
 from omicsai.trna.isotypes import anticodon_amino_acid
 from omicsai.trna.labelling import OUTSIDE
 from omicsai.trna.pairing import mirror_correlation
 from omicsai.trna.positions import INDEX, REGIONS
+from omicsai.trna.transfer import PENALTY, _without_groups, learn_unit_weights
 
 YEAST_PHE = "GCGGAUUUAGCUCAGUUGGGAGAGCGCCAGACUGAAGAUCUGGAGGUCCUGUGUUCGAUCCACAGAAUUCGCACCA"
 ECOLI = {
@@ -620,15 +623,55 @@ def test_class_judged_on_too_few_positions_is_flagged(sample):
 def test_features_do_not_see_the_anticodon_and_span_the_kernel(sample):
     numbered, data = sample
     M = numbered.matrix
-    weights = feature_weights(position_information(M, data.truth["true_isotype"].tolist()))
+    weights = unit_weights(position_information(M, data.truth["true_isotype"].tolist()))
     shape = make_features(M[:40], weights)
     changed = M.copy()
     changed[:, [INDEX[p] for p in ("34", "35", "36")]] = 0
     assert np.allclose(shape(M), shape(changed))
     F = shape(M[:40])
     assert np.allclose((F * F).sum(axis=1), 1, atol=2e-2)
-    seeing = make_features(M[:40], weights, keep_anticodon=True)
+    seen = unit_weights(np.zeros(99), keep_anticodon=True)
+    seeing = make_features(M[:40], seen, keep_anticodon=True)
     assert not np.allclose(seeing(M), seeing(changed))
+
+
+def test_weights_that_carry_over_are_those_of_the_positions_that_do():
+    """73 tells the class in every group; 1 tells it in one group and misleads in others."""
+    rng = np.random.default_rng(1)
+    M = rng.integers(0, 4, (240, 99)).astype(np.int8)
+    code, group = rng.integers(0, 3, 240), np.arange(240) % 4
+    M[:, INDEX["73"]] = code
+    M[:, INDEX["1"]] = (code + group) % 3
+    labels = np.array(["Ala", "Gly", "Ser"], dtype=object)[code]
+    start = unit_weights(np.zeros(99))
+    learned = learn_unit_weights(M, labels, group, start)
+    assert learned.sum() == pytest.approx(1)
+    assert np.array_equal(learned, learn_unit_weights(M, labels, group, start))
+    ratio = dict(zip(unit_names(), learned / start * start.sum(), strict=True))
+    assert ratio["73"] > 3 * max(ratio[p] for p in ("1", "9", "26"))
+    assert ratio["1"] < 1.5
+    labels[:200] = ""  # unknown ones are not looked at, and one group has no other to judge
+    again = learn_unit_weights(M, labels, np.where(labels == "", group, 0), start)
+    assert np.array_equal(again, start / start.sum())
+
+
+def test_scores_without_a_group_are_those_of_a_regression_without_it():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(30, 5))
+    kernel, given = torch.from_numpy(X @ X.T), torch.eye(3)[rng.integers(0, 3, 30)].double()
+    importance = torch.from_numpy(rng.uniform(0.5, 2, 30))
+    scores = _without_groups(kernel, given, importance, [12, 18])
+    share = (importance / importance.sum()).numpy()
+    centred = X - share @ X
+    penalty = PENALTY * (centred**2).sum(axis=1).mean()
+    for own in (np.arange(12), np.arange(12, 30)):
+        rest = np.setdiff1d(np.arange(30), own)
+        A, w = centred[rest], importance.numpy()[rest, None]
+        bias = share @ given.numpy()  # of all: the mean is not left out
+        B = np.linalg.solve(
+            A.T @ (w * A) + penalty * np.eye(5), A.T @ (w * (given.numpy()[rest] - bias))
+        )
+        assert scores[own].numpy() == pytest.approx(bias + centred[own] @ B, abs=1e-8)
 
 
 # --- pairing ------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     first, cluster, part, fold = _partition(trnas.matrix, options, arguments.seed)
     ids = np.array(trnas.ids, dtype=object)[first]
     given = stated[first]
-    shape = _shape(trnas.matrix[first], given, part, options, arguments.seed)
+    shape = _shape(trnas.matrix[first], given, part, fold, options, arguments.seed)
     features = shape(trnas.matrix[first])
     trained = train_classifier(
         features, list(given), part, cluster, fold,
@@ -159,22 +159,24 @@ def _partition(
 
 
 def _shape(
-    matrix: NDArray[np.int8], given: NDArray, part: NDArray, options: IsotypeOptions,
-    seed: int,
+    matrix: NDArray[np.int8], given: NDArray, part: NDArray, fold: NDArray,
+    options: IsotypeOptions, seed: int,
 ) -> BodyFeatures:  # fmt: skip
     """Feature map made from the training part alone."""
     import numpy as np
 
     from omicsai.trna import position_information
-    from omicsai.trna.features import choose_landmarks, feature_weights, make_features
+    from omicsai.trna.features import choose_landmarks, make_features, unit_weights
+    from omicsai.trna.transfer import learn_unit_weights
 
     training = np.flatnonzero(part == "train")
-    information = position_information(matrix[training], given[training].tolist())
-    landmarks = matrix[training][choose_landmarks(matrix[training], LANDMARKS, seed)]
+    matrix, given, fold = matrix[training], given[training], fold[training]
+    kept = options.anticodon == "kept"
+    start = unit_weights(position_information(matrix, given.tolist()), keep_anticodon=kept)
     return make_features(
-        landmarks,
-        feature_weights(information),
-        keep_anticodon=options.anticodon == "kept",
+        matrix[choose_landmarks(matrix, LANDMARKS, seed)],
+        learn_unit_weights(matrix, given, fold, start, keep_anticodon=kept, seed=seed),
+        keep_anticodon=kept,
     )
 
 

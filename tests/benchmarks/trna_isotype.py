@@ -30,10 +30,11 @@ from omicsai.trna import (
 from omicsai.trna.features import (
     body_similarity,
     choose_landmarks,
-    feature_weights,
     make_features,
+    unit_weights,
 )
 from omicsai.trna.positions import LABELS
+from omicsai.trna.transfer import learn_unit_weights
 
 LANDMARKS, ROWS, VALIDATION = 4000, 5000, 150
 VERTEBRATES = {"danRer11", "xenTro9", "anoCar2", "sprinzl8", "sprinzl9"}
@@ -125,10 +126,11 @@ def thin_rows(
         In order.
     """
     most = (identity + identity**3) / 2  # of the kernel
+    even = np.ones(len(unit_weights(np.zeros(len(LABELS)))))
     kept = []
     for label in sorted(set(labels.tolist())):
         rows = np.flatnonzero(labels == label)
-        alike = body_similarity(matrix[rows], matrix[rows], np.ones(len(LABELS))) > most
+        alike = body_similarity(matrix[rows], matrix[rows], even) > most
         alive = np.ones(len(rows), dtype=bool)
         for i in range(len(rows)):
             if alive[i]:
@@ -183,10 +185,13 @@ def accuracy(
     training, given = training[kept], given[kept]
     groups = np.array([min(clades[i]) for i in training])
     landmarks = choose_landmarks(matrix[training], LANDMARKS, seed)
+    information = position_information(matrix[training], given.tolist())
+    start = unit_weights(information, keep_anticodon=keep_anticodon)
+    weights = learn_unit_weights(
+        matrix[training], given, groups, start, keep_anticodon=keep_anticodon, seed=seed
+    )
     shape = make_features(
-        matrix[training][landmarks],
-        feature_weights(position_information(matrix[training], given.tolist())),
-        keep_anticodon=keep_anticodon,
+        matrix[training][landmarks], weights, keep_anticodon=keep_anticodon
     )
     rng = np.random.default_rng(seed)
     validation = rng.choice(len(training), VALIDATION, replace=False)

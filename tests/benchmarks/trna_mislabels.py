@@ -16,7 +16,8 @@ import numpy as np
 
 from omicsai.robust import Options, train_classifier
 from omicsai.trna import cluster_distances, core_weights, distances, position_information
-from omicsai.trna.features import choose_landmarks, feature_weights, make_features
+from omicsai.trna.features import choose_landmarks, make_features, unit_weights
+from omicsai.trna.transfer import learn_unit_weights
 from tests.benchmarks.trna_isotype import LANDMARKS, corrupt, load, thin_rows
 
 
@@ -43,10 +44,13 @@ def main() -> None:
             part = np.where(order % 6 == 0, "validation", "train")
             fold = np.where(part == "train", order // 6 % 5 + 1, 0)
             learned = part == "train"
+            start = unit_weights(
+                position_information(matrix[learned], given[learned].tolist())
+            )
             shape = make_features(
                 matrix[choose_landmarks(matrix, LANDMARKS, seed)],
-                feature_weights(
-                    position_information(matrix[learned], given[learned].tolist())
+                learn_unit_weights(
+                    matrix[learned], given[learned], fold[learned], start, seed=seed
                 ),
             )
             trained = train_classifier(
