@@ -23,7 +23,7 @@ from omicsai.robust.heads import Parameters
 
 __all__ = ["Ridge", "adapt", "balanced_weights", "fit_ridge", "regress"]
 
-PENALTY = 0.4  # of the mean squared norm of the examples
+PENALTY = 0.2  # of the mean squared norm of the examples
 ROUNDS = 10  # of label correction
 SHARPNESSES = (4, 6, 8, 10, 12, 15, 20, 25, 30)  # of the softmax of the scores
 EM_STEPS = 30
