@@ -114,7 +114,7 @@ def judge(
     )
     status = np.where(plain, "ok", "failed").astype(object)
     reason = np.full(n, "", dtype=object)
-    for i in np.flatnonzero(~plain):
+    for i in np.flatnonzero(~plain).tolist():
         status[i], reason[i] = _verdict(
             problems[i], score[i], posterior[i], formed[i],
             {k: v[i] for k, v in stems.items()},

@@ -80,7 +80,7 @@ def learn_unit_weights(
         loss = -(importance * likelihood.log()).mean()
         loss = loss + STIFFNESS * ((weights - begin) ** 2).sum()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
     return torch.softmax(weights.detach().double(), dim=0).numpy()
