@@ -495,6 +495,9 @@ class IsotypeOptions(Section):
     epochs: Positive = Field(
         40, description="passes of the linear head over the training part"
     )
+    adapt: Literal["on", "off"] = Field(
+        "on", description="whether the ridge head learns from the batch it predicts"
+    )
     folds: int = Field(5, ge=2, description="cross-fitting folds, by cluster")
     identity: Fraction = Field(
         0.85, description="identity at which tRNAs are of one cluster"

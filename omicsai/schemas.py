@@ -98,6 +98,7 @@ def _tables() -> dict[str, Table]:
         "batches/{batch}/isotype/isotypes.tsv": ISOTYPES,
         "batches/{batch}/isotype/confusion.tsv": CONFUSION,
         "batches/{batch}/isotype/suspected_mislabels.tsv": SUSPECTS,
+        "batches/{batch}/isotype/{other}.predictions.tsv": PREDICTIONS,
         "batches/{batch}/pairing/synthetases.tsv": SYNTHETASES,
         "batches/{batch}/pairing/pairs.tsv": PAIRS,
         "batches/{batch}/pairing/covariation.tsv": COVARIATION,

@@ -10,6 +10,7 @@ import torch
 
 from omicsai.errors import InputError
 from omicsai.robust import Options, load_classifier, save_classifier, train_classifier
+from omicsai.robust.calibration import fit_calibration
 from omicsai.robust.ridge import PENALTY, adapt, balanced_weights, fit_ridge
 
 CLASSES, DIMENSION = 4, 12
@@ -111,8 +112,28 @@ def test_the_ridge_head_trains_cross_fits_saves_and_needs_no_seed(tmp_path):
     assert (given != code)[flagged].mean() > 0.9
     save_classifier(trained.classifier, tmp_path)
     assert (load_classifier(tmp_path).logits(X) == logits).all()
-    adapted = trained.for_batch(X[:100]).logits(X[:100])
-    assert (adapted.argmax(axis=1) == code[:100]).mean() > 0.95
+    adapted = trained.for_batch(X[:100])
+    assert (adapted.logits(X[:100]).argmax(axis=1) == code[:100]).mean() > 0.95
+    held = np.flatnonzero(part == "validation")
+    again = fit_calibration(
+        adapted.logits(X[held]), given[held], held, transition=trained.detector.transition
+    )
+    assert adapted.calibration.scale == pytest.approx(again.scale, rel=1e-3)
+    assert len(adapted.label_calibration) == len(trained.classifier.label_calibration)
+
+
+def test_a_large_batch_does_not_drown_the_labels():
+    X, code = clouds(60, 5)
+    there, truth = clouds(6000, 6)
+    one_sided = np.flatnonzero((truth == 0) | (np.arange(6000) < 300))
+    ridge = fit(X, code, np.ones(len(X)))
+    batch = torch.from_numpy(there[one_sided])
+    alone, adapted = (
+        (one.scores(batch).argmax(dim=1).numpy() == truth[one_sided])
+        for one in (ridge, adapt(ridge, batch))
+    )
+    others = truth[one_sided] != 0
+    assert adapted[others].mean() > alone[others].mean() - 0.05
 
 
 @pytest.mark.parametrize("wrong", [{"unknown": "pseudo"}, {"imbalance": "logits"}])

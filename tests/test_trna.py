@@ -7,13 +7,14 @@ import csv
 import json
 import shutil
 import xml.etree.ElementTree as ET
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from omicsai.errors import ConfigError, InputError
 from omicsai.simulate.trna import simulate_trnas, write_trnas
 from omicsai.trna import (
     LABELS,
+    MATRIX,
     NUMBERING,
     STEM_PAIRS,
     SUPPORT,
@@ -41,15 +43,18 @@ from omicsai.trna import (
     make_host,
     map_distances,
     match_pairs,
+    matrix_table,
     normal_isotype,
     number_sequences,
     number_trnas,
     numbering_table,
     position_information,
+    read_collection,
     read_identity,
     read_trnas,
     stockholm,
 )
+from omicsai.trna.bases import ALPHABET, GAP
 from omicsai.trna.cloverleaf import (
     CCA_LOG_ODDS,
     LEAD_PRIOR,
@@ -58,17 +63,18 @@ from omicsai.trna.cloverleaf import (
     load_model,
     segment,
 )
-from omicsai.trna.covariance import second_opinion
+from omicsai.trna.covariance import _adopt, _columns, second_opinion
 from omicsai.trna.drawing import cloverleaf_svg, drawings
 from omicsai.trna.features import (
-    balanced_rows,
-    feature_weights,
     make_features,
-    thin_rows,
+    unit_names,
+    unit_weights,
 )
 from omicsai.trna.isotypes import anticodon_amino_acid
+from omicsai.trna.labelling import OUTSIDE
 from omicsai.trna.pairing import mirror_correlation
-from omicsai.trna.positions import INDEX, PAIR_OF, REGIONS
+from omicsai.trna.positions import INDEX, REGIONS
+from omicsai.trna.transfer import PENALTY, _without_groups, learn_unit_weights
 
 YEAST_PHE = "GCGGAUUUAGCUCAGUUGGGAGAGCGCCAGACUGAAGAUCUGGAGGUCCUGUGUUCGAUCCACAGAAUUCGCACCA"
 ECOLI = {
@@ -110,8 +116,7 @@ def test_axis_has_the_99_positions_in_order():
     assert LABELS[INDEX["45"] + 1] == "e11"
     assert LABELS[INDEX["46"] - 1] == "e21"
     assert len(STEM_PAIRS) == 21
-    assert PAIR_OF["3"] == "70"
-    assert PAIR_OF["25"] == "10"
+    assert {("3", "70"), ("10", "25")} <= set(STEM_PAIRS)
     assert REGIONS["73"] == "discriminator"
 
 
@@ -368,7 +373,38 @@ def test_trnascan_structures(write):
     first, second = read_trnas(write("a.ss", text))
     assert (first.id, first.isotype, first.anticodon) == ("chr1.trna1", "Ala", "UGC")
     assert first.sequence == ECOLI["Ala"]
-    assert (second.isotype, second.anticodon, second.intron) == ("Und", "", (37, 13))
+    assert (second.isotype, second.anticodon, second.introns) == ("Und", "", ((37, 13),))
+
+
+def test_several_introns_are_cut_out_as_both_files_of_trnascan_tell(write):
+    # 17 bases after position 17 and 9 after 37, as archaea have them
+    at = (YEAST_PHE.index("CUCAGUU") + 3, YEAST_PHE.index("GAAGAUC") + 4)
+    split = YEAST_PHE[: at[0]] + "GGGAACCCAAAGGGAAC" + YEAST_PHE[at[0] : at[1]]
+    split += "AACCAACCA" + YEAST_PHE[at[1] :]
+    first, second = (at[0] + 1, at[0] + 17), (at[1] + 18, at[1] + 26)
+    told = [f"Possible intron: {a}-{b} ({a}-{b})\n" for a, b in (first, second)]
+    ss = f"g.trna1 (1-{len(split)})\n{''.join(told)}Seq: {split}\n"
+    header = "Sequence\t\ttRNA\tBounds\ttRNA\tAnti\tIntron\tBounds\tInf\n"
+    bounds = "\t".join(f"{a},{b}" for a, b in zip(first, second, strict=True))
+    out = f"{header}g\t1\t1\t{len(split)}\tPhe\tGAA\t{bounds}\t50.0\n"
+    genome = write("g.fasta", f">g\n{split}\n")
+    for found in (
+        read_trnas(write("a.ss", ss)),
+        read_trnas(write("a.out", out), genome),
+    ):
+        assert found[0].introns == ((at[0], 17), (at[1] + 17, 9))
+        numbered = number_trnas(found)
+        plain = number_sequences([YEAST_PHE])
+        assert (numbered.matrix == plain.matrix).all()
+        record = numbered.records.iloc[0]
+        assert record["status"] == "ok"
+        assert record["intron"] == f"{first[0]}-{first[1]},{second[0]}-{second[1]}"
+        assert "intron of 17 and 9 bases cut out" in record["reason"]
+        table = numbering_table(numbered)
+        assert (table["region"] == "intron").sum() == 26
+        assert table["label"][table["label"] != ""].is_unique
+    wrong = number_sequences([YEAST_PHE], introns=[[(70, 9)]])
+    assert "no intron can be at 71-79" in wrong.records["reason"][0]
 
 
 def test_coordinates_need_the_genome_and_mind_the_strand(write):
@@ -540,7 +576,7 @@ def test_scores_match_hand_computed_values():
     query = np.full((1, 99), 0, dtype=np.int8)
     query[0, INDEX["73"]] = 3  # U: no Ala tRNA of the host has it
     scores, judged = identity_scores(query, made)
-    assert judged.tolist() == [3, 0]  # 35 is excluded; Gly has nothing left
+    assert judged.tolist() == [[3, 0]]  # 35 is excluded; Gly has nothing left
     assert scores[0].tolist() == pytest.approx([(1 + 1 - 1) / 3, 0.0])
     # only 73 differs between the classes, so it alone carries weight (1, the largest):
     # q(A) of the others (one Gly, C) = 0.5/4; P(A | Ala) = (1 + 4 q)/(2 + 4)
@@ -548,6 +584,14 @@ def test_scores_match_hand_computed_values():
     q = 0.5 / 4
     expected = np.log2(((1 + 4 * q) / 6) / q)
     assert likelihood_ratios(query, made)[0, 0] == pytest.approx(expected)
+    copies = [0, 0, 0, 1, 2, 2]  # of genes are no evidence
+    again = make_host(host[copies], [classes[i] for i in copies], positions)
+    assert np.array_equal(again.ratio, made.ratio)
+    # an unknown base speaks neither for nor against
+    query[0, INDEX["73"]] = ALPHABET.index("N")
+    assert likelihood_ratios(query, made).tolist() == [[0.0, 0.0]]
+    scores, judged = identity_scores(query, made)
+    assert (scores[0, 0], judged[0, 0]) == (1.0, 2)
 
 
 def test_class_judged_on_too_few_positions_is_flagged(sample):
@@ -579,23 +623,55 @@ def test_class_judged_on_too_few_positions_is_flagged(sample):
 def test_features_do_not_see_the_anticodon_and_span_the_kernel(sample):
     numbered, data = sample
     M = numbered.matrix
-    weights = feature_weights(position_information(M, data.truth["true_isotype"].tolist()))
+    weights = unit_weights(position_information(M, data.truth["true_isotype"].tolist()))
     shape = make_features(M[:40], weights)
     changed = M.copy()
     changed[:, [INDEX[p] for p in ("34", "35", "36")]] = 0
     assert np.allclose(shape(M), shape(changed))
     F = shape(M[:40])
     assert np.allclose((F * F).sum(axis=1), 1, atol=2e-2)
-    seeing = make_features(M[:40], weights, keep_anticodon=True)
+    seen = unit_weights(np.zeros(99), keep_anticodon=True)
+    seeing = make_features(M[:40], seen, keep_anticodon=True)
     assert not np.allclose(seeing(M), seeing(changed))
 
 
-def test_near_copies_count_once_and_rare_groups_are_drawn():
-    M = np.zeros((30, 99), dtype=np.int8)
-    labels = np.array(["Ala"] * 29 + ["Gly"], dtype=object)
-    assert thin_rows(M, labels).tolist() == [0, 29]
-    drawn = balanced_rows(labels, np.array(["a"] * 29 + ["b"]), 1000, seed=1)
-    assert (drawn == 29).mean() > 0.1
+def test_weights_that_carry_over_are_those_of_the_positions_that_do():
+    """73 tells the class in every group; 1 tells it in one group and misleads in others."""
+    rng = np.random.default_rng(1)
+    M = rng.integers(0, 4, (240, 99)).astype(np.int8)
+    code, group = rng.integers(0, 3, 240), np.arange(240) % 4
+    M[:, INDEX["73"]] = code
+    M[:, INDEX["1"]] = (code + group) % 3
+    labels = np.array(["Ala", "Gly", "Ser"], dtype=object)[code]
+    start = unit_weights(np.zeros(99))
+    learned = learn_unit_weights(M, labels, group, start)
+    assert learned.sum() == pytest.approx(1)
+    assert np.array_equal(learned, learn_unit_weights(M, labels, group, start))
+    ratio = dict(zip(unit_names(), learned / start * start.sum(), strict=True))
+    assert ratio["73"] > 3 * max(ratio[p] for p in ("1", "9", "26"))
+    assert ratio["1"] < 1.5
+    labels[:200] = ""  # unknown ones are not looked at, and one group has no other to judge
+    again = learn_unit_weights(M, labels, np.where(labels == "", group, 0), start)
+    assert np.array_equal(again, start / start.sum())
+
+
+def test_scores_without_a_group_are_those_of_a_regression_without_it():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(30, 5))
+    kernel, given = torch.from_numpy(X @ X.T), torch.eye(3)[rng.integers(0, 3, 30)].double()
+    importance = torch.from_numpy(rng.uniform(0.5, 2, 30))
+    scores = _without_groups(kernel, given, importance, [12, 18])
+    share = (importance / importance.sum()).numpy()
+    centred = X - share @ X
+    penalty = PENALTY * (centred**2).sum(axis=1).mean()
+    for own in (np.arange(12), np.arange(12, 30)):
+        rest = np.setdiff1d(np.arange(30), own)
+        A, w = centred[rest], importance.numpy()[rest, None]
+        bias = share @ given.numpy()  # of all: the mean is not left out
+        B = np.linalg.solve(
+            A.T @ (w * A) + penalty * np.eye(5), A.T @ (w * (given.numpy()[rest] - bias))
+        )
+        assert scores[own].numpy() == pytest.approx(bias + centred[own] @ B, abs=1e-8)
 
 
 # --- pairing ------------------------------------------------------------------------------
@@ -729,15 +805,23 @@ def test_distance_and_cognates_run_and_repeat(folder, tmp_path, run_omicsai, wei
 
 
 def test_isotype_learns_from_bodies_and_predicts_another_folder(
-    folder, tmp_path, run_omicsai
+    folder, tmp_path, run_omicsai, capsys
 ):
     assert run_omicsai(
-        "isotype", folder / "trna", "--predict", folder / "trna", "--head", "linear",
+        "isotype", folder / "trna", "--predict", folder / "trna",
+        f"again={folder / 'trna'}", "--head", "linear",
         "--members", "2", "--epochs", "8", "--out", tmp_path / "i",
     ) == 0  # fmt: skip
     metrics = json.loads((tmp_path / "i" / "metrics.json").read_text())
     assert metrics["accuracy"] > 2 / 20
-    assert (tmp_path / "i" / "b.predictions.tsv").is_file()
+    for name in ("trna", "again"):
+        assert (tmp_path / "i" / f"{name}.predictions.tsv").is_file()
+    capsys.readouterr()
+    assert run_omicsai(
+        "isotype", folder / "trna", "--predict", folder / "trna", folder / "trna",
+        "--out", tmp_path / "j",
+    ) == 1  # fmt: skip
+    assert "trna.predictions.tsv would be written twice" in capsys.readouterr().err
 
 
 def test_ridge_head_takes_the_place_of_members_and_refuses_them(
@@ -836,6 +920,45 @@ def test_covariance_needs_infernal(tmp_path, run_omicsai, monkeypatch, capsys):
         == 1
     )
     assert "cmbuild is not on PATH" in capsys.readouterr().err
+
+
+def test_what_has_a_problem_is_not_asked_of_cmalign(tmp_path, monkeypatch):
+    monkeypatch.setattr("omicsai.trna.covariance._need", lambda tool: None)
+    model = tmp_path / "trna.cm"
+    model.touch()
+    twice = number_sequences([YEAST_PHE] * 2, ["a", "a"], problems=["", "id already used"])
+    assert second_opinion(twice, model) is twice
+
+
+def test_columns_of_an_alignment_become_positions():
+    told = number_sequences([YEAST_PHE + "GG"], ["a"])
+    assert told.records["status"].tolist() == ["ok"]
+    failed = replace(
+        told, position=np.full_like(told.position, OUTSIDE),
+        insertion=np.zeros_like(told.insertion), matrix=np.full_like(told.matrix, GAP),
+        records=told.records.assign(status="failed", anticodon="", reason="no fit"),
+    )  # fmt: skip
+    row = "".join(ALPHABET[code] for code in told.matrix[0]) + "gg"
+    taken = _adopt(failed, [0], {"0": row.upper()}, "x" * len(LABELS) + "..")
+    record = taken.records.iloc[0]
+    assert (record["status"], record["method"]) == ("low", "cmalign")
+    assert record["anticodon"] == told.records["anticodon"].iloc[0] == "GAA"
+    assert (taken.matrix == told.matrix).all()
+    pd.testing.assert_frame_equal(numbering_table(taken), numbering_table(told))
+    # a base between two columns is an insertion, and 15 pairs are the least to be taken
+    where, extra = _columns("A-CG", "xx.x")
+    assert where.tolist() == [0, 0, 2]
+    assert extra.tolist() == [0, 1, 0]
+    again = _adopt(failed, [0], {"0": "A" * 78 + "-" * 23}, "x" * len(LABELS) + "..")
+    assert again.records["status"].tolist() == ["failed"]
+
+
+def test_an_id_that_is_usable_twice_is_refused(tmp_path):
+    numbered = number_sequences([YEAST_PHE, ECOLI["Ala"]], ["a", "a"])
+    TRNA_RECORDS.write(numbered.records, tmp_path / "records.tsv")
+    MATRIX.write(matrix_table(numbered), tmp_path / "matrix.tsv")
+    with pytest.raises(InputError, match="'a' is usable twice"):
+        read_collection(tmp_path)
 
 
 @pytest.mark.shared

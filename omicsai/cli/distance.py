@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         nearest,
         position_information,
         read_collection,
+        unique_trnas,
     )
 
     options = section_of(arguments, DistanceOptions)
@@ -59,7 +60,10 @@ def run(arguments: argparse.Namespace) -> None:
             raise ConfigError("--weights identity needs --identity identity.tsv")
         weights = identity_weights(identity_positions(SUPPORT.read(arguments.identity)))
     elif options.weights == "information":
-        weights = position_information(trnas.matrix, trnas.classes) * core_weights()
+        rows = unique_trnas(trnas.matrix, trnas.classes)
+        classes_of_rows = [trnas.classes[i] for i in rows]
+        weights = position_information(trnas.matrix[rows], classes_of_rows)
+        weights *= core_weights()
     elif options.weights == "learned":
         weights = learned_weights(trnas.matrix, trnas.classes, seed=arguments.seed)
     else:

@@ -32,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "numbered", type=Path, help="folder of 'omicsai number': tRNAs with stated isotypes"
     )
     parser.add_argument(
-        "--predict", type=Path, nargs="*", default=[], metavar="FOLDER",
-        help="further folders of 'omicsai number' to predict",
+        "--predict", nargs="*", default=[], metavar="[NAME=]FOLDER",
+        help="further folders of 'omicsai number', to predict into NAME.predictions.tsv; "
+        "the name is that of the folder if none is given",
     )  # fmt: skip
     add_section(parser, IsotypeOptions)
     add_seed(parser)
@@ -52,12 +53,13 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.trna import ISOTYPES, amino_acid, read_collection
 
     options = section_of(arguments, IsotypeOptions)
+    others = _named(arguments.predict)
     trnas = read_collection(arguments.numbered)
     stated = np.array([amino_acid(i) for i in trnas.records["isotype"]], dtype=object)
     first, cluster, part, fold = _partition(trnas.matrix, options, arguments.seed)
     ids = np.array(trnas.ids, dtype=object)[first]
     given = stated[first]
-    shape = _shape(trnas.matrix[first], given, part, options, arguments.seed)
+    shape = _shape(trnas.matrix[first], given, part, fold, options, arguments.seed)
     features = shape(trnas.matrix[first])
     trained = train_classifier(
         features, list(given), part, cluster, fold,
@@ -90,18 +92,17 @@ def run(arguments: argparse.Namespace) -> None:
     counts.columns = ["label", "predicted", "sequences"]
     CONFUSION.write(counts, out / "confusion.tsv")
     write_json(out / "metrics.json", {**metrics, "anticodon": options.anticodon})
-    for folder in arguments.predict:
+    for name, folder in others.items():
         more = read_collection(folder)
         batch = shape(more.matrix)
         table = predict(
-            trained.for_batch(batch), batch, np.array(more.ids, dtype=object),
+            trained.for_batch(batch) if options.adapt == "on" else trained.classifier,
+            batch, np.array(more.ids, dtype=object),
             reference_ids=ids, reference_labels=given,
         )  # fmt: skip
-        PREDICTIONS.write(table, out / f"{folder.parent.name}.predictions.tsv")
+        PREDICTIONS.write(table, out / f"{name}.predictions.tsv")
     inputs = {"matrix": arguments.numbered / "matrix.tsv"}
-    inputs |= {
-        f"predict_{i}": folder / "matrix.tsv" for i, folder in enumerate(arguments.predict)
-    }
+    inputs |= {f"predict_{name}": path / "matrix.tsv" for name, path in others.items()}
     write_provenance(
         out / "isotype.provenance.json",
         stage="isotype",
@@ -113,6 +114,23 @@ def run(arguments: argparse.Namespace) -> None:
         "fold; %d suspected mislabels",
         len(ids), options.anticodon, 100 * metrics["accuracy"], len(suspects),
     )  # fmt: skip
+
+
+def _named(folders: list[str]) -> dict[str, Path]:
+    """Folders to predict by the name of their table."""
+    from omicsai.errors import ConfigError
+
+    named: dict[str, Path] = {}
+    for told in folders:
+        name, _, folder = told.rpartition("=")
+        name = name or Path(folder).resolve().name
+        if name in named or "/" in name:
+            raise ConfigError(
+                f"--predict {told}: {name}.predictions.tsv would be written twice or "
+                "elsewhere: give each folder a name of its own, NAME=FOLDER"
+            )
+        named[name] = Path(folder)
+    return named
 
 
 def _partition(
@@ -141,22 +159,24 @@ def _partition(
 
 
 def _shape(
-    matrix: NDArray[np.int8], given: NDArray, part: NDArray, options: IsotypeOptions,
-    seed: int,
+    matrix: NDArray[np.int8], given: NDArray, part: NDArray, fold: NDArray,
+    options: IsotypeOptions, seed: int,
 ) -> BodyFeatures:  # fmt: skip
     """Feature map made from the training part alone."""
     import numpy as np
 
     from omicsai.trna import position_information
-    from omicsai.trna.features import choose_landmarks, feature_weights, make_features
+    from omicsai.trna.features import choose_landmarks, make_features, unit_weights
+    from omicsai.trna.transfer import learn_unit_weights
 
     training = np.flatnonzero(part == "train")
-    information = position_information(matrix[training], given[training].tolist())
-    landmarks = matrix[training][choose_landmarks(matrix[training], LANDMARKS, seed)]
+    matrix, given, fold = matrix[training], given[training], fold[training]
+    kept = options.anticodon == "kept"
+    start = unit_weights(position_information(matrix, given.tolist()), keep_anticodon=kept)
     return make_features(
-        landmarks,
-        feature_weights(information),
-        keep_anticodon=options.anticodon == "kept",
+        matrix[choose_landmarks(matrix, LANDMARKS, seed)],
+        learn_unit_weights(matrix, given, fold, start, keep_anticodon=kept, seed=seed),
+        keep_anticodon=kept,
     )
 
 

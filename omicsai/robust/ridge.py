@@ -23,12 +23,14 @@ from omicsai.robust.heads import Parameters
 
 __all__ = ["Ridge", "adapt", "balanced_weights", "fit_ridge", "regress"]
 
-PENALTY = 0.4  # of the mean squared norm of the examples
+PENALTY = 0.2  # of the mean squared norm of the examples
 ROUNDS = 10  # of label correction
 SHARPNESSES = (4, 6, 8, 10, 12, 15, 20, 25, 30)  # of the softmax of the scores
 EM_STEPS = 30
 ADAPTATIONS = 10  # rounds of self-training
-BATCH_WEIGHT = 0.3  # of an unlabelled example, if it were certain, against a labelled one
+# of an unlabelled example, if it were certain, against a labelled one; and of a batch that
+# is larger than the labelled set, against all of that
+BATCH_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -167,13 +169,15 @@ def adapt(ridge: Ridge, features: Tensor) -> Ridge:
     Returns
     -------
     Ridge
-        For this batch; each of its examples weighs as much as it is certain.
+        For this batch; each of its examples weighs as much as it is certain, and a large
+        batch no more than one of the size of the labelled set.
     """
     X = features.double() - ridge.centre
     weight = ridge.weight
+    most = BATCH_WEIGHT * min(1.0, len(ridge.labels) / max(len(X), 1))
     for _ in range(ADAPTATIONS):
         guess = torch.softmax(ridge.sharpness * (ridge.bias + X @ weight), dim=1)
-        weighted = BATCH_WEIGHT * guess.amax(dim=1)[:, None] * X
+        weighted = most * guess.amax(dim=1)[:, None] * X
         factor = torch.linalg.cholesky(ridge.precision + X.T @ weighted)
         moment = ridge.moment + weighted.T @ (guess - ridge.bias)
         weight = torch.cholesky_solve(moment, factor)

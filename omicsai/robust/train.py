@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from omicsai.errors import InputError
 from omicsai.robust.attention import new_light_attention, on_residues
+from omicsai.robust.calibration import Scaling as CalibrationScaling
 from omicsai.robust.calibration import fit_calibration
 from omicsai.robust.checkpoint import Checkpoint, fingerprint
 from omicsai.robust.conformal import label_scores
@@ -53,6 +55,8 @@ class Trained:
         (n,) labels of the training part that are learned no more readily than a made-up
         class (`omicsai.robust.margins`); none for the head ``"ridge"``, which is not
         trained in epochs.
+    validation
+        Rows, class indices and clusters (v,) of the validation part.
     ridge
         The regression behind the head ``"ridge"``; None for others.
     """
@@ -63,15 +67,27 @@ class Trained:
     held_out_logits: NDArray[np.float32]
     detector: Detector
     low_margin: NDArray[np.bool_]
+    validation: tuple[NDArray[np.int64], NDArray[np.int64], NDArray]
     ridge: Ridge | None = None
 
     def for_batch(self, features: NDArray[np.float32]) -> Classifier:
-        """Return the classifier for an unlabelled batch: a ridge head adapts to it."""
+        """Return the classifier for an unlabelled batch: a ridge head adapts to it.
+
+        What its scores mean is found again on the validation part.
+        """
         if self.ridge is None:
             return self.classifier
         X = torch.from_numpy(self.classifier.standardise(features))
         head = adapt(self.ridge, X).parameters()
-        return replace(self.classifier, parameters={k: v.numpy() for k, v in head.items()})
+        rows, code, cluster = self.validation
+        settings = self.classifier.settings
+        known = torch.from_numpy(self.classifier.reference[rows])
+        logits = all_logits(on_vectors(known), head, len(rows)).mean(axis=0)
+        return replace(
+            self.classifier,
+            parameters={k: v.numpy() for k, v in head.items()},
+            **_calibration(logits, code, cluster, self.detector, settings["calibration"]),
+        )
 
 
 def train_classifier(
@@ -248,26 +264,17 @@ def train_classifier(
         seeds, history = fitted.best if best else fitted.last, fitted.history
         logits = all_logits(forward, seeds, len(code)).mean(axis=0)
         held_out[validation] = logits[validation]
-    calibration = fit_calibration(
-        logits[validation],
-        code[validation],
-        cluster[validation],
-        scaling=options.calibration,
-        transition=detector.transition,
-    )
+    of_validation = np.flatnonzero(validation), code[validation], cluster[validation]
     classifier = Classifier(
         classes=classes,
         parameters={name: value.numpy() for name, value in seeds.items()},
         mean=mean,
         scale=scale,
-        calibration=calibration,
+        **_calibration(
+            logits[validation], *of_validation[1:], detector, options.calibration
+        ),
         reference=X.numpy(),
         novelty_calibration=novelty_calibration(X.numpy(), cluster),
-        label_calibration=label_scores(
-            calibration(logits[validation]),
-            detector.judge(logits[validation], code[validation]).posterior,
-            cluster[validation],
-        ),
         settings={
             **vars(settled),
             "best_epochs": fitted.best_epoch[: options.members].tolist(),
@@ -280,8 +287,24 @@ def train_classifier(
         held_out,
         detector,
         low_margin,
+        of_validation,
         ridges[-1] if ridges else None,
     )
+
+
+def _calibration(
+    logits: NDArray, code: NDArray[np.int64], cluster: NDArray, detector: Detector,
+    scaling: CalibrationScaling,
+) -> dict[str, Any]:  # fmt: skip
+    """Fields of a classifier that say what its logits mean, from held-out examples."""
+    calibration = fit_calibration(
+        logits, code, cluster, scaling=scaling, transition=detector.transition
+    )
+    posterior = detector.judge(logits, code).posterior
+    return {
+        "calibration": calibration,
+        "label_calibration": label_scores(calibration(logits), posterior, cluster),
+    }
 
 
 def _act(

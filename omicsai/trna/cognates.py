@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from omicsai.tables import Column, Table
-from omicsai.trna.bases import ALPHABET
+from omicsai.trna.bases import ALPHABET, OTHER
 from omicsai.trna.distance import core_weights
-from omicsai.trna.logos import position_information
+from omicsai.trna.logos import position_information, unique_trnas
 from omicsai.trna.positions import INDEX, LABELS
 
 __all__ = [
@@ -54,7 +54,7 @@ SCORES = Table(
         Column("id", "text", "tRNA id"),
         Column("synthetase", "text", "amino acid of the host synthetase"),
         Column("identity_score", "number", "mean of +1 and -1; 0 without positions"),
-        Column("positions", "integer", "identity positions it is judged on"),
+        Column("positions", "integer", "identity positions it is judged on, known bases"),
         Column("enough", "boolean", "at least cognates.min_positions"),
         Column("likelihood_ratio", "number", "weighted log-likelihood ratio, bits"),
     ),
@@ -111,7 +111,7 @@ def make_host(
     matrix
         (n, 99) base codes of the host's tRNAs.
     classes
-        (n,) amino acids; tRNAs without one are left out.
+        (n,) amino acids; tRNAs without one are left out, and copies of a gene count once.
     positions
         Identity positions by amino acid (`omicsai.trna.identity_positions`).
     exclude
@@ -123,10 +123,11 @@ def make_host(
     -------
     Host
     """
-    given = np.array(classes, dtype=object)
+    rows = unique_trnas(matrix, classes)
+    matrix, given = matrix[rows], np.array(classes, dtype=object)[rows]
     isotypes = sorted(set(given) - {""})
     one_hot = np.eye(6)[matrix]  # n, 99, 6
-    weights = position_information(matrix, classes) * core_weights()
+    weights = position_information(matrix, given.tolist()) * core_weights()
     weights[[INDEX[p] for p in exclude]] = 0
     weights = weights / weights.max() if weights.max() > 0 else weights
     bases, ratio = [], []
@@ -137,7 +138,9 @@ def make_host(
         q = (one_hot[others].sum(axis=0) + 0.5) / (n_others + 3.0)
         p = (one_hot[mine].sum(axis=0) + shrinkage * q) / (mine.sum() + shrinkage)
         bases.append(one_hot[mine].any(axis=0))
-        ratio.append(weights[:, None] * np.log2(p / q))
+        odds = weights[:, None] * np.log2(p / q)
+        odds[:, OTHER] = 0  # an unknown base is no evidence
+        ratio.append(odds)
     kept = {
         isotype: [p for p in positions.get(isotype, []) if p not in exclude]
         for isotype in isotypes
@@ -156,22 +159,22 @@ def identity_scores(
     """Identity score of each tRNA for each host synthetase.
 
     S = (1 / |P|) sum over p in P of +1 if the base is one that the host's isoacceptors have
-    at p, else -1; 0 where no position is left.
+    at p, else -1; 0 where no position is left. Positions with an unknown base are left out.
 
     Returns
     -------
     scores : (n, C) float64
-    judged_on : (C,) int64
-        Number of positions behind each class.
+    judged_on : (n, C) int64
+        Number of positions behind each score.
     """
     scores = np.zeros((len(matrix), len(host.isotypes)))
-    judged_on = np.zeros(len(host.isotypes), dtype=np.int64)
+    judged_on = np.zeros(scores.shape, dtype=np.int64)
     for c, isotype in enumerate(host.isotypes):
         where = [INDEX[p] for p in host.positions[isotype]]
-        judged_on[c] = len(where)
-        if where:
-            found = host.bases[c, where, matrix[:, where]]
-            scores[:, c] = np.where(found, 1.0, -1.0).mean(axis=1)
+        known = matrix[:, where] != OTHER
+        sign = np.where(host.bases[c, where, matrix[:, where]], 1.0, -1.0)
+        judged_on[:, c] = known.sum(axis=1)
+        scores[:, c] = (known * sign).sum(axis=1) / np.maximum(judged_on[:, c], 1)
     return scores, judged_on
 
 
@@ -205,7 +208,7 @@ def cognate_tables(
     rows = []
     for i, key in enumerate(ids):
         top = S[i] == S[i].max()
-        weak = [names[c] for c in np.flatnonzero(top & ~enough)]
+        weak = names[top & ~enough[i]]
         rows.append(
             {
                 "id": key,
@@ -214,11 +217,11 @@ def cognate_tables(
                 "likelihood_ratio": ratios[i, best[i]],
                 "identity_best": " ".join(names[top]),
                 "identity_score": S[i].max(),
-                "identity_positions": int(judged_on[top].min()),
+                "identity_positions": int(judged_on[i, top].min()),
                 "flag": f"fewer than {min_positions} positions: {' '.join(weak)}"
-                if weak
+                if len(weak)
                 else "",
-                "reliable_score": S[i, enough].max() if enough.any() else np.nan,
+                "reliable_score": S[i, enough[i]].max() if enough[i].any() else np.nan,
             }
         )
     frame = pd.DataFrame(rows, columns=[c for c in COGNATES.names if c != "rank"])
@@ -230,8 +233,8 @@ def cognate_tables(
             "id": np.repeat(np.array(ids, dtype=object), count),
             "synthetase": np.tile(names, n),
             "identity_score": S.ravel(),
-            "positions": np.tile(judged_on, n),
-            "enough": np.tile(enough, n),
+            "positions": judged_on.ravel(),
+            "enough": enough.ravel(),
             "likelihood_ratio": ratios.ravel(),
         }
     )

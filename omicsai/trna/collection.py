@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +87,10 @@ def numbering_table(numbered: Numbered) -> pd.DataFrame:
     region = np.where(position >= 0, regions[np.maximum(position, 0)], "").astype(object)
     region[position == LEADER] = "leader"
     region[position == TRAILER] = "trailer"
-    starts = {r: s.split("-") for r, s in enumerate(numbered.records["intron"]) if s}
-    for r, (first, last) in starts.items():
-        region[(row == r) & (column + 1 >= int(first)) & (column < int(last))] = "intron"
+    for r, told in enumerate(numbered.records["intron"]):
+        for first, last in re.findall(r"(\d+)-(\d+)", told):
+            inside = (column + 1 >= int(first)) & (column < int(last))
+            region[(row == r) & inside] = "intron"
     partner = np.array([PARTNERS.get(name, "") for name in LABELS], dtype=object)
     formed = formed_positions(numbered.matrix)
     inside = (position >= 0) & (insertion == 0)
@@ -135,13 +137,17 @@ def read_collection(folder: Path | str) -> Collection:
     Raises
     ------
     InputError
-        If a table is missing, or no tRNA has the status ok or low.
+        If a table is missing, an id is usable twice, or no tRNA has the status ok or low.
     """
     folder = Path(folder)
     ids, matrix = read_matrix(folder / "matrix.tsv")
     records = TRNA_RECORDS.read(folder / "records.tsv")
-    # repeated ids have one usable record at most
-    kept = records[records["status"].isin(["ok", "low"])].drop_duplicates("id")
+    kept = records[records["status"].isin(["ok", "low"])]
+    repeated = kept.loc[kept["id"].duplicated(), "id"]
+    if len(repeated):
+        raise InputError(
+            f"{folder / 'records.tsv'}: '{repeated.iloc[0]}' is usable twice: number again"
+        )
     row = {key: i for i, key in enumerate(ids)}
     kept = kept[kept["id"].isin(row.keys())].reset_index(drop=True)
     if kept.empty:

@@ -21,8 +21,8 @@ from omicsai.errors import InputError
 from omicsai.tables import atomic_path
 from omicsai.trna.bases import ALPHABET, pairs_form
 from omicsai.trna.judging import INVARIANTS
-from omicsai.trna.labelling import OUTSIDE, matrix_of
-from omicsai.trna.numbering import SHORTEST, Numbered, number_sequences
+from omicsai.trna.labelling import LEADER, OUTSIDE, TRAILER, matrix_of
+from omicsai.trna.numbering import Numbered, number_sequences
 from omicsai.trna.positions import INDEX, LABELS, STEM_PAIRS
 from omicsai.trna.stockholm import read_stockholm, stockholm_text
 from omicsai.trna.structure import consensus_brackets
@@ -61,7 +61,7 @@ def second_opinion(numbered: Numbered, model: Path) -> Numbered:
         i
         for i, status in enumerate(numbered.records["status"])
         if status != "ok"
-        and len(numbered.sequences[i]) >= SHORTEST
+        and numbered.readable[i]
         and set(numbered.sequences[i]) <= set("ACGUN")
     ]
     if not doubtful:
@@ -167,13 +167,16 @@ def _adopt(
 def _columns(row: str, reference: str) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
     """Position and insertion number of each base of an aligned row."""
     where, extra = [], []
-    column, last, count = -1, -2, 0
+    column, last, count = -1, LEADER, 0
+    end = len(reference) - reference.count(".") - 1
     for base, mark in zip(row, reference, strict=True):
         column += mark != "."
         if base in ".-":
             continue
         if mark != ".":
             last, count = column, 0
+        elif column == end:
+            last = TRAILER
         else:
             count += 1
         where.append(last)

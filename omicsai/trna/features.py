@@ -22,9 +22,10 @@ __all__ = [
     "BodyFeatures",
     "body_similarity",
     "choose_landmarks",
-    "feature_weights",
     "make_features",
-    "thin_rows",
+    "unit_columns",
+    "unit_names",
+    "unit_weights",
 ]
 
 ISOTYPES = Table(
@@ -45,38 +46,58 @@ LEAST_INFORMATION = 0.05  # bits, so that no position is blind
 JITTER = 1e-3  # on the diagonal of the landmarks' kernel, which may be singular
 
 
+def unit_names(keep_anticodon: bool = False) -> list[str]:
+    """Name what is compared: positions, then stem pairs."""
+    return [*_used(keep_anticodon), *(f"{a}:{b}" for a, b in STEM_PAIRS)]
+
+
 def _used(keep_anticodon: bool) -> list[str]:
     outside = {"-1", "74", "75", "76"} | (set() if keep_anticodon else set(ANTICODON))
     return [p for p in LABELS if p not in outside and not p.startswith("e")]
+
+
+def unit_columns(matrix: NDArray[np.int8], keep_anticodon: bool) -> NDArray[np.int64]:
+    """Column (n, u) of a one-hot table that each unit fills: positions, then stem pairs."""
+    bases = matrix.astype(np.int64)
+    units = [bases[:, INDEX[p]] for p in _used(keep_anticodon)]
+    sizes = [STATES] * len(units) + [STATES * STATES] * len(STEM_PAIRS)
+    units += [STATES * bases[:, INDEX[a]] + bases[:, INDEX[b]] for a, b in STEM_PAIRS]
+    return np.column_stack(units) + np.concatenate([[0], np.cumsum(sizes)[:-1]])
 
 
 def _one_hot(
     matrix: NDArray[np.int8], keep_anticodon: bool, weights: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Bases and stem pairs as weighted unit vectors; equal tRNAs have inner product 1."""
-    eye = np.eye(STATES, dtype=np.float32)
-    used = _used(keep_anticodon)
-    size = [weights[INDEX[p]] for p in used]
-    columns = [eye[matrix[:, INDEX[p]]] for p in used]
-    square = np.eye(STATES * STATES, dtype=np.float32)
-    for a, b in STEM_PAIRS:
-        size.append((weights[INDEX[a]] + weights[INDEX[b]]) / 2)
-        columns.append(
-            square[STATES * matrix[:, INDEX[a]].astype(int) + matrix[:, INDEX[b]]]
-        )
-    scale = np.sqrt(np.array(size) / np.sum(size)).astype(np.float32)
-    return np.concatenate([c * w for c, w in zip(columns, scale, strict=True)], axis=1)
+    columns = unit_columns(matrix, keep_anticodon)
+    width = STATES * len(_used(keep_anticodon)) + STATES * STATES * len(STEM_PAIRS)
+    table = np.zeros((len(matrix), width), dtype=np.float32)
+    scale = np.sqrt(weights / np.sum(weights)).astype(np.float32)
+    np.put_along_axis(table, columns, np.broadcast_to(scale, columns.shape), axis=1)
+    return table
 
 
-def feature_weights(information: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weight of each position: the square root of what it tells about the class.
+def unit_weights(
+    information: NDArray[np.float64], *, keep_anticodon: bool = False
+) -> NDArray[np.float64]:
+    """Weights (u,) to begin with: the square root of what a position tells of the class.
 
     Parameters
     ----------
     information
         (99,) bits, `omicsai.trna.position_information` of the training part.
+    keep_anticodon
+        Whether positions 34 to 36 are looked at.
+
+    Returns
+    -------
+    (u,) float64
+        Of each position, then of each stem pair, which has the mean of its two.
     """
-    return np.sqrt(information + LEAST_INFORMATION)
+    root = np.sqrt(information + LEAST_INFORMATION)
+    single = [root[INDEX[p]] for p in _used(keep_anticodon)]
+    paired = [(root[INDEX[a]] + root[INDEX[b]]) / 2 for a, b in STEM_PAIRS]
+    return np.array(single + paired)
 
 
 def body_similarity(
@@ -93,7 +114,7 @@ def body_similarity(
     a, b
         (n, 99) and (m, 99) base codes.
     weights
-        (99,) weight of each position; a stem pair has the mean of its two.
+        (u,) weight of each position and stem pair (`unit_weights`, or learned).
     keep_anticodon
         Whether positions 34 to 36 are looked at.
 
@@ -114,37 +135,6 @@ def choose_landmarks(matrix: NDArray[np.int8], count: int, seed: int) -> NDArray
     return np.sort(np.random.default_rng(seed).choice(unique, count, replace=False))
 
 
-def thin_rows(
-    matrix: NDArray[np.int8], labels: NDArray, identity: float = 0.955
-) -> NDArray[np.int64]:
-    """Rows left when near copies with the same label count once.
-
-    Parameters
-    ----------
-    matrix, labels
-        (n, 99) base codes and (n,) labels.
-    identity
-        Share of positions and stem pairs, anticodon aside, from which on a row is a near
-        copy of an earlier one.
-
-    Returns
-    -------
-    (m,) int64
-        In order.
-    """
-    E = _one_hot(matrix, False, np.ones(len(LABELS)))
-    kept = []
-    for label in sorted(set(labels.tolist())):
-        rows = np.flatnonzero(labels == label)
-        alike = E[rows] @ E[rows].T > identity
-        alive = np.ones(len(rows), dtype=bool)
-        for i in range(len(rows)):
-            if alive[i]:
-                alive[i + 1 :] &= ~alike[i, i + 1 :]
-        kept.append(rows[alive])
-    return np.sort(np.concatenate(kept))
-
-
 @dataclass(frozen=True)
 class BodyFeatures:
     """The map from base codes to features.
@@ -154,7 +144,7 @@ class BodyFeatures:
     landmarks
         (m, 99) base codes of the landmarks.
     weights
-        (99,) weight of each position.
+        (u,) weight of each position and stem pair.
     keep_anticodon
         Whether positions 34 to 36 are looked at.
     whitening
@@ -187,7 +177,7 @@ def make_features(
     landmarks
         (m, 99) base codes.
     weights
-        (99,) weight of each position (`feature_weights`).
+        (u,) weight of each position and stem pair (`unit_weights`, or learned).
     keep_anticodon
         Whether positions 34 to 36 are looked at (the control, not the question).
     """
@@ -198,30 +188,3 @@ def make_features(
     return BodyFeatures(
         landmarks, weights, keep_anticodon, np.ascontiguousarray(whitening, np.float32)
     )
-
-
-def balanced_rows(
-    labels: NDArray, groups: NDArray, size: int, seed: int
-) -> NDArray[np.int64]:
-    """Draw training rows so that neither large groups nor large classes drown the rest.
-
-    A row is drawn with probability proportional to (size of its group x weight of its
-    class within the groups) to the power of -1/2.
-
-    Parameters
-    ----------
-    labels, groups
-        (n,) class and group (clade, species or cluster) of each row.
-    size, seed
-        Number of rows to draw, with replacement, and the seed.
-
-    Returns
-    -------
-    (size,) int64
-    """
-    weight = np.ones(len(labels))
-    for of in (groups, labels):
-        _, code = np.unique(of.astype(str), return_inverse=True)
-        weight /= np.sqrt(np.bincount(code, weight)[code])
-    rng = np.random.default_rng(seed)
-    return rng.choice(len(labels), size, p=weight / weight.sum())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omicsai.errors import InputError
@@ -18,7 +18,7 @@ from omicsai.sequences.fasta import read_lines
 from omicsai.trna.isotypes import normal_isotype
 from omicsai.trna.stockholm import read_stockholm
 
-__all__ = ["Trna", "read_trnas"]
+__all__ = ["Span", "Trna", "read_trnas"]
 
 STATED = re.compile(
     r"tRNA\d*[-_ ]?(?P<isotype>i?f?[A-Za-z]{3,5}2?)[-_ ]?"
@@ -30,6 +30,7 @@ ARAGORN_LINE = re.compile(
     r"\s+\((?P<anticodon>[a-z]{2,4})\)(?:i\((?P<at>\d+),(?P<length>\d+)\))?"
 )
 COMPLEMENT = str.maketrans("ACGTUNacgtun", "UGCAANugcaan")
+Span = tuple[int, int]  # start, from 0, and length
 SHOWN = "FASTA, tRNAscan-SE .ss or .out, ARAGORN -w, or Stockholm"
 
 
@@ -47,8 +48,8 @@ class Trna:
         Why it cannot be used; empty if it can.
     isotype, anticodon
         What header or table state, normalised; empty if nothing.
-    intron
-        Start (from 0) and length within `sequence`, if the source tells.
+    introns
+        Start (from 0) and length within `sequence` of each that the source tells of.
     """
 
     id: str
@@ -56,7 +57,7 @@ class Trna:
     problem: str = ""
     isotype: str = ""
     anticodon: str = ""
-    intron: tuple[int, int] | None = None
+    introns: tuple[Span, ...] = ()
 
 
 def read_trnas(path: Path | str, genome: Path | str | None = None) -> list[Trna]:
@@ -154,22 +155,21 @@ def _mark_repeated(found: list[Trna]) -> list[Trna]:
 
 def _trnascan_structures(path: Path | str) -> Iterator[Trna]:
     """Blocks of tRNAscan-SE's secondary structure file."""
-    name, fields, intron = "", {"Type": "", "Anticodon": ""}, None
+    name, fields, introns = "", {"Type": "", "Anticodon": ""}, list[Span]()
     for _, line in _lines(path):
         if match := re.match(r"(\S+)\s+\(\d+-\d+\)", line):
-            name, fields, intron = match[1], {"Type": "", "Anticodon": ""}, None
+            name, fields, introns = match[1], {"Type": "", "Anticodon": ""}, []
         elif line.startswith("Type:"):
             fields = dict(re.findall(r"(Type|Anticodon):\s*(\S+)", line))
         elif match := re.match(r"Possible intron:\s*(\d+)-(\d+)", line):
             first, last = int(match[1]), int(match[2])
-            # several introns of one tRNA are read as far as the last one told
-            intron = (first - 1, last - first + 1)
+            introns.append((first - 1, last - first + 1))
         elif line.startswith("Seq:"):
             found = _trna(
                 name, line[4:].strip(), name,
                 isotype=fields.get("Type", ""), anticodon=fields.get("Anticodon", ""),
             )  # fmt: skip
-            yield Trna(**{**vars(found), "intron": intron})
+            yield replace(found, introns=tuple(introns))
 
 
 def _genome(path: Path | str, genome: Path | str | None) -> dict[str, str]:
@@ -202,13 +202,17 @@ def _trnascan_table(path: Path | str, genome: dict[str, str]) -> Iterator[Trna]:
         if len(cells) < 9 or not cells[1].isdigit():
             continue  # the three header lines
         name, serial, isotype, anticodon = cells[0], cells[1], cells[4], cells[5]
-        start, end, first, last = (int(cells[k]) for k in (2, 3, 6, 7))
+        start, end = int(cells[2]), int(cells[3])
         raw = _cut_out(path, number, genome, name, start, end)
         found = _trna(f"{name}.trna{serial}", raw, "", isotype=isotype, anticodon=anticodon)
-        intron = None
-        if first:
-            intron = (abs(first - start), abs(last - first) + 1)
-        yield Trna(**{**vars(found), "intron": intron})
+        # bounds of several introns are joined by commas; 0 is none
+        firsts, lasts = ([int(k) for k in cells[c].split(",")] for c in (6, 7))
+        introns = tuple(
+            (abs(first - start), abs(last - first) + 1)
+            for first, last in zip(firsts, lasts, strict=True)
+            if first
+        )
+        yield replace(found, introns=introns)
 
 
 def _aragorn(path: Path | str, genome: Path | str | None) -> Iterator[Trna]:
@@ -236,7 +240,5 @@ def _aragorn(path: Path | str, genome: Path | str | None) -> Iterator[Trna]:
             f"{name}.trna{counts[name]}", "".join(pieces), "",
             isotype=match["isotype"], anticodon=match["anticodon"],
         )  # fmt: skip
-        intron = None
-        if match["at"]:
-            intron = (int(match["at"]) - 1, int(match["length"]))
-        yield Trna(**{**vars(trna), "intron": intron})
+        told = ((int(match["at"]) - 1, int(match["length"])),) if match["at"] else ()
+        yield replace(trna, introns=told)

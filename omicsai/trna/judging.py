@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ TRNA_RECORDS = Table(
         Column("stem_pairs", "integer", "of 21 stem pairs, those that form"),
         Column("invariants", "integer", "of 12 invariant bases, those that are there"),
         Column("variable_length", "integer", "bases between 43 and 49"),
-        Column("intron", "text", "first and last index of the intron, empty if none"),
+        Column("intron", "text", "first-last index of each intron, joined by ','"),
         Column("cca", "boolean", "ends with CCA after 73"),
         Column("method", "text", "enumeration or cmalign; empty if not numbered"),
     ),
@@ -55,6 +56,7 @@ TRNA_RECORDS = Table(
 def judge(
     sequences: list[str], problems: list[str], where: NDArray, found: Reading,
     matrix: NDArray, stated: list[str], isotypes: list[str],
+    introns: Sequence[Sequence[tuple[int, int]]],
 ) -> pd.DataFrame:  # fmt: skip
     """Table of `TRNA_RECORDS`, but for the ids.
 
@@ -70,6 +72,8 @@ def judge(
         (n, 99) base codes.
     stated, isotypes
         Anticodon and isotype that the source states, or empty.
+    introns
+        Start (from 0) and length of each intron, told or found.
     """
     n = len(sequences)
     formed = pairs_form(matrix, STEM_PAIRS)
@@ -80,13 +84,11 @@ def judge(
     s = found.segmentation
     score = np.full(n, np.nan)
     posterior, variable = np.full(n, np.nan), np.full(n, -1)
-    intron = np.zeros((n, 2), dtype=np.int64)
     special = np.zeros(n, dtype=bool)
     score[where], posterior[where], variable[where] = s.score, s.posterior, s.variable
-    cut = np.where(found.is_intron[:, None], found.cut, 0)
     inserted = np.zeros(n, dtype=np.int64)
     inserted[where] = np.where(found.is_intron, 0, found.cut[:, 1])
-    intron[where], special[where] = cut, found.selenocysteine
+    special[where] = found.selenocysteine
     ends = np.zeros((n, 4), dtype=np.int64)
     ends[where] = np.column_stack([found.missing, found.skipped, inserted[where]])
     anticodons = matrix[:, [INDEX[p] for p in ("34", "35", "36")]]
@@ -99,7 +101,11 @@ def judge(
     plain &= (stems["anticodon_stem"] >= OK_ANTICODON_PAIRS) & (invariants >= OK_INVARIANTS)
     for key, (_, size) in STEM_NAMES.items():
         plain &= stems[key] >= 0.5 * size
-    plain &= (anticodons < 4).all(axis=1) & (intron[:, 1] == 0) & ~special
+    plain &= (
+        (anticodons < 4).all(axis=1)
+        & np.array([not cuts for cuts in introns], dtype=bool)
+        & ~special
+    )
     plain &= (ends == 0).all(axis=1) & (variable <= LONG_VARIABLE)
     plain &= (told == "") | (told == anticodon)
     plain &= np.array(
@@ -108,11 +114,12 @@ def judge(
     )
     status = np.where(plain, "ok", "failed").astype(object)
     reason = np.full(n, "", dtype=object)
-    for i in np.flatnonzero(~plain):
+    for i in np.flatnonzero(~plain).tolist():
         status[i], reason[i] = _verdict(
             problems[i], score[i], posterior[i], formed[i],
             {k: v[i] for k, v in stems.items()},
-            met[i], ends[i], bool(special[i]), intron[i], str(anticodon[i]), stated[i],
+            met[i], ends[i], bool(special[i]), [k for _, k in introns[i]],
+            str(anticodon[i]), stated[i],
             len(T_LOOP_CORE.findall(sequences[i])) if len(sequences[i]) > SURELY_ONE else 1,
             int(variable[i]),
         )  # fmt: skip
@@ -135,8 +142,8 @@ def judge(
             "invariants": _unless(failed, invariants),
             "variable_length": _unless(failed, variable),
             "intron": [
-                f"{first + 1}-{first + size}" if size and not bad else ""
-                for (first, size), bad in zip(intron.tolist(), failed, strict=True)
+                "" if bad else ",".join(f"{a + 1}-{a + size}" for a, size in cuts)
+                for cuts, bad in zip(introns, failed, strict=True)
             ],
             "cca": pd.array(cca, dtype="boolean").copy(),
             "method": np.where(failed, "", "enumeration").astype(object),
@@ -163,7 +170,7 @@ STEM_NAMES = {
 def _verdict(
     problem: str, score: float, posterior: float, formed: NDArray,
     stems: dict[str, int], met: NDArray, ends: NDArray, selenocysteine: bool,
-    intron: NDArray, anticodon: str, stated: str, t_loops: int, variable: int,
+    introns: list[int], anticodon: str, stated: str, t_loops: int, variable: int,
 ) -> tuple[str, str]:  # fmt: skip
     """Status and reason of one record."""
     if problem:
@@ -204,16 +211,17 @@ def _verdict(
         doubts.append(f"another segmentation is as likely (posterior {posterior:.2f})")
     if "N" in anticodon or "-" in anticodon:
         doubts.append("anticodon not readable")
-    if intron[1] > LONG_INTRON or t_loops > 1:
-        told = f"an intron of {intron[1]} bases" if intron[1] else f"{t_loops} T loops"
+    suspicious = max(introns, default=0) > LONG_INTRON or t_loops > 1
+    if suspicious:
+        told = f"an intron of {max(introns)} bases" if introns else f"{t_loops} T loops"
         doubts.append(f"{told}: two tRNAs in one record?")
     if variable > LONG_VARIABLE:
         doubts.append(f"variable loop of {variable} bases")
     notes = []
     if selenocysteine:
         notes.append("selenocysteine tRNA: eighth acceptor pair 7i1:65i1")
-    if intron[1] and not (intron[1] > LONG_INTRON or t_loops > 1):
-        notes.append(f"intron of {intron[1]} bases cut out")
+    if introns and not suspicious:
+        notes.append(f"intron of {' and '.join(map(str, introns))} bases cut out")
     if len(stated) == 3 and set(stated) <= set("ACGU") and stated != anticodon:
         doubts.append(f"stated anticodon {stated} but 34-36 is {anticodon}")
     return ("low" if doubts else "ok"), "; ".join([*doubts, *notes])

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from omicsai.trna.bases import GAP
 from omicsai.trna.cloverleaf import Model, load_model
-from omicsai.trna.formats import Trna
+from omicsai.trna.formats import Span, Trna
 from omicsai.trna.isotypes import amino_acid, anticodon_amino_acid, normal_isotype
 from omicsai.trna.judging import TRNA_RECORDS, judge
-from omicsai.trna.labelling import OUTSIDE, label_bases, matrix_of
+from omicsai.trna.labelling import OUTSIDE, TRAILER, label_bases, matrix_of
 from omicsai.trna.positions import LABELS
-from omicsai.trna.reading import read_cloverleaves
+from omicsai.trna.reading import cut_out, read_cloverleaves
 
 __all__ = [
     "SHORTEST",
@@ -47,6 +47,9 @@ class Numbered:
         (n, 99) int8 codes into `ALPHABET`: the base at each canonical position.
     records
         The `TRNA_RECORDS` table.
+    readable
+        (n,) records that were read; the others have a problem that no reading mends, such
+        as a repeated id.
     """
 
     ids: list[str]
@@ -55,6 +58,7 @@ class Numbered:
     insertion: NDArray[np.int8]
     matrix: NDArray[np.int8]
     records: pd.DataFrame
+    readable: NDArray[np.bool_]
 
     def usable(self, *statuses: str) -> NDArray[np.bool_]:
         """(n,) which records have one of the statuses (default: ok and low)."""
@@ -68,7 +72,7 @@ def number_sequences(
     problems: Sequence[str] | None = None,
     isotypes: Sequence[str] | None = None,
     anticodons: Sequence[str] | None = None,
-    introns: Sequence[tuple[int, int] | None] | None = None,
+    introns: Sequence[Sequence[Span]] | None = None,
     model: Model | None = None,
 ) -> Numbered:
     """Give every base of every tRNA its canonical position.
@@ -85,7 +89,7 @@ def number_sequences(
     isotypes, anticodons
         What header or table state, to report and compare; they never steer the numbering.
     introns
-        First index (from 0) and length of a known intron, where the source tells.
+        First index (from 0) and length of each intron that the source tells of.
     model
         Parameters; the shipped ones by default.
 
@@ -96,36 +100,58 @@ def number_sequences(
     """
     n = len(sequences)
     ids = list(ids) if ids is not None else [str(k + 1) for k in range(n)]
+    cuts = [sorted(told) for told in introns] if introns is not None else [[]] * n
     told = list(problems) if problems is not None else [""] * n
-    told = [t or _unusable(s) for t, s in zip(told, sequences, strict=True)]
+    told = [t or _unusable(s, cut) for t, s, cut in zip(told, sequences, cuts, strict=True)]
     good = np.array([not t for t in told], dtype=bool)
     where = np.flatnonzero(good)
     rows = where.tolist()
     usable = [sequences[i] for i in rows]
-    known = [introns[i] if introns is not None else None for i in rows]
-    found = read_cloverleaves(usable, known, model or load_model())
+    spliced = np.array([bool(cuts[i]) for i in rows], dtype=bool)
+    exons = [_splice(sequences[i], cuts[i]) for i in rows]
+    found = read_cloverleaves(exons, spliced, model or load_model())
     longest = max((len(s) for s in usable), default=0)
     position = np.full((n, longest), OUTSIDE, dtype=np.int16)
     insertion = np.zeros((n, longest), dtype=np.int8)
     matrix = np.full((n, len(LABELS)), GAP, dtype=np.int8)
-    position[where], insertion[where] = label_bases(usable, found, longest)
+    position[where], insertion[where] = label_bases(exons, found, longest)
+    for i in where[spliced]:
+        for start, length in cuts[i]:
+            for table, value in ((position, TRAILER), (insertion, 0)):
+                table[i, start + length :] = table[i, start : longest - length].copy()
+                table[i, start : start + length] = value
     matrix[where] = matrix_of(usable, position[where], insertion[where])
+    for row in np.flatnonzero(found.is_intron):
+        cuts[rows[row]] = [tuple(found.cut[row].tolist())]
     records = judge(
-        [sequences[i] for i in range(n)], told, where, found, matrix,
-        _stated(anticodons, n), _stated(isotypes, n),
+        list(sequences), told, where, found, matrix, _stated(anticodons, n),
+        _stated(isotypes, n), cuts,
     )  # fmt: skip
     records.insert(0, "id", ids)
     records = TRNA_RECORDS.frame(records)
     failed = (records["status"] == "failed").to_numpy()
     position[failed], insertion[failed], matrix[failed] = OUTSIDE, 0, GAP
-    return Numbered(ids, list(sequences), position, insertion, matrix, records)
+    return Numbered(ids, list(sequences), position, insertion, matrix, records, good)
 
 
 def _stated(values: Sequence[str] | None, n: int) -> list[str]:
     return list(values) if values is not None else [""] * n
 
 
-def _unusable(sequence: str) -> str:
+def _splice(sequence: str, introns: Sequence[Span]) -> str:
+    """Return a sequence without its introns, given in order."""
+    for start, length in reversed(introns):
+        sequence = cut_out(sequence, start, length)
+    return sequence
+
+
+def _unusable(sequence: str, introns: Sequence[Span]) -> str:
+    end = 0
+    for start, length in introns:
+        if start < end or start + length > len(sequence):
+            return f"no intron can be at {start + 1}-{start + length}, as its source tells"
+        end = start + length
+    sequence = _splice(sequence, introns)
     length = len(sequence)
     unknown = len(sequence.translate(WITHOUT_BASES))
     if length < SHORTEST:
@@ -156,7 +182,7 @@ def number_trnas(
         problems=[t.problem for t in trnas],
         isotypes=[normal_isotype(told.get(t.id, "")) or t.isotype for t in trnas],
         anticodons=[t.anticodon for t in trnas],
-        introns=[t.intron for t in trnas],
+        introns=[t.introns for t in trnas],
     )
 
 

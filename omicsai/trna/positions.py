@@ -11,11 +11,8 @@ __all__ = [
     "ANTICODON",
     "INDEX",
     "LABELS",
-    "PAIR_OF",
     "REGIONS",
     "STEM_PAIRS",
-    "TERTIARY_PAIRS",
-    "label_text",
 ]
 
 ARM_5 = tuple(f"e1{k}" for k in range(1, 8))
@@ -37,14 +34,6 @@ def _stem(first: int, last: int, partner: int) -> list[tuple[str, str]]:
 STEM_PAIRS: tuple[tuple[str, str], ...] = (
     *_stem(1, 7, 72), *_stem(10, 13, 25), *_stem(27, 31, 43), *_stem(49, 53, 65),
 )  # fmt: skip
-TERTIARY_PAIRS: tuple[tuple[str, str], ...] = (
-    ("8", "14"), ("9", "23"), ("10", "45"), ("15", "48"), ("18", "55"), ("19", "56"),
-    ("22", "46"), ("26", "44"), ("54", "58"),
-)  # fmt: skip
-PAIR_OF: dict[str, str] = {
-    **dict(STEM_PAIRS),
-    **{b: a for a, b in STEM_PAIRS},
-}
 
 
 def _region(label: str) -> str:
@@ -62,16 +51,3 @@ def _region(label: str) -> str:
 
 
 REGIONS: dict[str, str] = {label: _region(label) for label in LABELS}
-
-
-def label_text(position: int, insertion: int) -> str:
-    """Name of a base: its canonical position, or an insertion after it.
-
-    Parameters
-    ----------
-    position
-        Index into `LABELS`.
-    insertion
-        0 for the position itself, k for the k-th base inserted after it.
-    """
-    return f"{LABELS[position]}i{insertion}" if insertion else LABELS[position]

@@ -46,6 +46,8 @@ class Reading:
     ----------
     segmentation
         Of what is left after the cut.
+    spliced
+        (n,) introns that the source tells of were cut out before; nothing else is tried.
     cut
         (n, 2) start (from 0) and length of what was cut out before it was segmented.
     is_intron
@@ -59,6 +61,7 @@ class Reading:
     """
 
     segmentation: Segmentation
+    spliced: NDArray[np.bool_]
     cut: NDArray[np.int64]
     is_intron: NDArray[np.bool_]
     selenocysteine: NDArray[np.bool_]
@@ -67,29 +70,26 @@ class Reading:
 
 
 def read_cloverleaves(
-    sequences: list[str], known: list[tuple[int, int] | None], model: Model
+    sequences: list[str], spliced: NDArray[np.bool_], model: Model
 ) -> Reading:
     """Read every sequence in the way that fits it best.
 
     Parameters
     ----------
     sequences
-        Canonical RNA.
-    known
-        Start and length of an intron that the source tells of.
+        Canonical RNA, without the introns that the source tells of.
+    spliced
+        (n,) whether it told of any.
     model
         Parameters of the cloverleaf.
     """
     n = len(sequences)
-    cut = np.array([told or (0, 0) for told in known], dtype=np.int64).reshape(n, 2)
-    spliced = [cut_out(s, *cut[row]) for row, s in enumerate(sequences)]
-    no = np.zeros(n, dtype=bool)
+    no, none = np.zeros(n, dtype=bool), np.zeros((n, 2), dtype=np.int64)
     found = Reading(
-        segment(spliced, model), cut, cut[:, 1] > 0, no, np.zeros((n, 2), np.int64),
-        np.zeros(n, np.int64),
-    )  # fmt: skip
+        segment(sequences, model), spliced, none, no, no, none, np.zeros(n, np.int64)
+    )
     for attempt in (_try_selenocysteine, _try_introns, _try_insertions, _try_partial):
-        found = attempt(spliced, found, model)
+        found = attempt(sequences, found, model)
     return found
 
 
@@ -98,13 +98,21 @@ def cut_out(sequence: str, start: int, length: int) -> str:
     return sequence[:start] + sequence[start + length :]
 
 
-def _merge(into: Segmentation, rows: NDArray, other: Segmentation) -> Segmentation:
+def _adopt(found: Reading, rows: NDArray, variants: list[str], model: Model) -> Reading:
+    """Put full segmentations of variants in the place of those of some rows."""
+    chosen = segment(variants, model)
     merged = {}
-    for field in fields(into):
-        values = getattr(into, field.name).copy()
-        values[rows] = getattr(other, field.name)
+    for field in fields(chosen):
+        values = getattr(found.segmentation, field.name).copy()
+        values[rows] = getattr(chosen, field.name)
         merged[field.name] = values
-    return Segmentation(**merged)
+    return replace(found, segmentation=Segmentation(**merged))
+
+
+def _untouched(found: Reading, below: float) -> NDArray[np.bool_]:
+    """Rows read poorly from which nothing has been cut out."""
+    poor = found.segmentation.score < below
+    return poor & (found.cut[:, 1] == 0) & ~found.spliced
 
 
 def _best_variants(owner: NDArray, segmentation: Segmentation) -> tuple[NDArray, NDArray]:
@@ -118,7 +126,7 @@ def _try_selenocysteine(sequences: list[str], found: Reading, model: Model) -> R
     """Read UCA tRNAs that are canonical without an eighth acceptor pair (7a:65a)."""
     owner, variants = [], []
     for row, s in enumerate(sequences):
-        if not 84 <= len(s) <= 105 or "UCA" not in s[28:48] or found.cut[row, 1]:
+        if not 84 <= len(s) <= 105 or "UCA" not in s[28:48] or found.spliced[row]:
             continue
         for tail in range(SEC_TAILS):
             at = len(s) - tail - 9  # 65a, given position 73 at -tail - 1
@@ -139,9 +147,8 @@ def _try_selenocysteine(sequences: list[str], found: Reading, model: Model) -> R
     rows = owners[better]
     flags = found.selenocysteine.copy()
     flags[rows] = True
-    chosen = segment([variants[i] for i in best[better]], model)
-    merged = _merge(found.segmentation, rows, chosen)
-    return replace(found, segmentation=merged, selenocysteine=flags)
+    found = _adopt(found, rows, [variants[i] for i in best[better]], model)
+    return replace(found, selenocysteine=flags)
 
 
 def _arm_start(s: Segmentation) -> NDArray[np.int64]:
@@ -153,8 +160,7 @@ def _try_introns(sequences: list[str], found: Reading, model: Model) -> Reading:
     """Cut out every intron after 37 that leaves an anticodon stem; keep one that pays."""
     owner: list[int] = []
     cuts: list[tuple[int, int]] = []
-    doubtful = (found.segmentation.score < INTRON_SCORE) & (found.cut[:, 1] == 0)
-    for row in np.flatnonzero(doubtful).tolist():
+    for row in np.flatnonzero(_untouched(found, INTRON_SCORE)).tolist():
         if len(sequences[row]) >= LONG_ENOUGH_FOR_INTRON:
             cuts += (mine := _possible_introns(sequences[row]))
             owner += [row] * len(mine)
@@ -192,11 +198,8 @@ def _rows_with_t_loop(
     sequences: list[str], found: Reading, below: float
 ) -> NDArray[np.int64]:
     """Rows read poorly that have a T loop where one may be: worth costlier attempts."""
-    doubtful = (found.segmentation.score < below) & (found.cut[:, 1] == 0)
-    return np.array(
-        [r for r in np.flatnonzero(doubtful) if T_LOOP.search(sequences[r][-45:])],
-        dtype=np.int64,
-    )
+    doubtful = np.flatnonzero(_untouched(found, below))
+    return np.array([r for r in doubtful if T_LOOP.search(sequences[r][-45:])], np.int64)
 
 
 def _adopt_cuts(
@@ -209,17 +212,11 @@ def _adopt_cuts(
     least = np.maximum(found.segmentation.score[owners], FOUND_SCORE) + cost
     better = tried.score[best] > least
     rows, best = owners[better], best[better]
-    cut, kind, special = (
-        found.cut.copy(),
-        found.is_intron.copy(),
-        found.selenocysteine.copy(),
-    )
+    cut, kind = found.cut.copy(), found.is_intron.copy()
+    special = found.selenocysteine.copy()
     cut[rows], kind[rows], special[rows] = cuts[best], is_intron, False
-    chosen = segment([variants[i] for i in best], model)
-    merged = _merge(found.segmentation, rows, chosen)
-    return replace(
-        found, segmentation=merged, cut=cut, is_intron=kind, selenocysteine=special
-    )
+    found = _adopt(found, rows, [variants[i] for i in best], model)
+    return replace(found, cut=cut, is_intron=kind, selenocysteine=special)
 
 
 def _try_partial(sequences: list[str], found: Reading, model: Model) -> Reading:
@@ -251,13 +248,8 @@ def _try_partial(sequences: list[str], found: Reading, model: Model) -> Reading:
     missing[rows], skipped[rows] = shape[best, :2], shape[best, 2]
     special = found.selenocysteine.copy()
     special[rows] = False
-    return replace(
-        found,
-        segmentation=_merge(
-            found.segmentation, rows, segment([variants[i] for i in best], model)
-        ),
-        selenocysteine=special, missing=missing, skipped=skipped,
-    )  # fmt: skip
+    found = _adopt(found, rows, [variants[i] for i in best], model)
+    return replace(found, selenocysteine=special, missing=missing, skipped=skipped)
 
 
 def _possible_ends(s: str) -> list[tuple[int, int, int]]:

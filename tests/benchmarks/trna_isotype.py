@@ -28,12 +28,13 @@ from omicsai.trna import (
     position_information,
 )
 from omicsai.trna.features import (
-    balanced_rows,
+    body_similarity,
     choose_landmarks,
-    feature_weights,
     make_features,
-    thin_rows,
+    unit_weights,
 )
+from omicsai.trna.positions import LABELS
+from omicsai.trna.transfer import learn_unit_weights
 
 LANDMARKS, ROWS, VALIDATION = 4000, 5000, 150
 VERTEBRATES = {"danRer11", "xenTro9", "anoCar2", "sprinzl8", "sprinzl9"}
@@ -106,6 +107,65 @@ def corrupt(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     return noisy
 
 
+def thin_rows(
+    matrix: np.ndarray, labels: np.ndarray, identity: float = 0.955
+) -> np.ndarray:
+    """Rows left when near copies with the same label count once.
+
+    Parameters
+    ----------
+    matrix, labels
+        (n, 99) base codes and (n,) labels.
+    identity
+        Share of positions and stem pairs, anticodon aside, from which on a row is a near
+        copy of an earlier one.
+
+    Returns
+    -------
+    (m,) int64
+        In order.
+    """
+    most = (identity + identity**3) / 2  # of the kernel
+    even = np.ones(len(unit_weights(np.zeros(len(LABELS)))))
+    kept = []
+    for label in sorted(set(labels.tolist())):
+        rows = np.flatnonzero(labels == label)
+        alike = body_similarity(matrix[rows], matrix[rows], even) > most
+        alive = np.ones(len(rows), dtype=bool)
+        for i in range(len(rows)):
+            if alive[i]:
+                alive[i + 1 :] &= ~alike[i, i + 1 :]
+        kept.append(rows[alive])
+    return np.sort(np.concatenate(kept))
+
+
+def balanced_rows(
+    labels: np.ndarray, groups: np.ndarray, size: int, seed: int
+) -> np.ndarray:
+    """Draw training rows so that neither large groups nor large classes drown the rest.
+
+    A row is drawn with probability proportional to (size of its group x weight of its
+    class within the groups) to the power of -1/2.
+
+    Parameters
+    ----------
+    labels, groups
+        (n,) class and group (clade, species or cluster) of each row.
+    size, seed
+        Number of rows to draw, with replacement, and the seed.
+
+    Returns
+    -------
+    (size,) int64
+    """
+    weight = np.ones(len(labels))
+    for of in (groups, labels):
+        _, code = np.unique(of.astype(str), return_inverse=True)
+        weight /= np.sqrt(np.bincount(code, weight)[code])
+    rng = np.random.default_rng(seed)
+    return rng.choice(len(labels), size, p=weight / weight.sum())
+
+
 def accuracy(
     matrix: np.ndarray,
     labels: np.ndarray,
@@ -125,10 +185,13 @@ def accuracy(
     training, given = training[kept], given[kept]
     groups = np.array([min(clades[i]) for i in training])
     landmarks = choose_landmarks(matrix[training], LANDMARKS, seed)
+    information = position_information(matrix[training], given.tolist())
+    start = unit_weights(information, keep_anticodon=keep_anticodon)
+    weights = learn_unit_weights(
+        matrix[training], given, groups, start, keep_anticodon=keep_anticodon, seed=seed
+    )
     shape = make_features(
-        matrix[training][landmarks],
-        feature_weights(position_information(matrix[training], given.tolist())),
-        keep_anticodon=keep_anticodon,
+        matrix[training][landmarks], weights, keep_anticodon=keep_anticodon
     )
     rng = np.random.default_rng(seed)
     validation = rng.choice(len(training), VALIDATION, replace=False)

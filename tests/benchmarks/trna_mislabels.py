@@ -16,13 +16,9 @@ import numpy as np
 
 from omicsai.robust import Options, train_classifier
 from omicsai.trna import cluster_distances, core_weights, distances, position_information
-from omicsai.trna.features import (
-    choose_landmarks,
-    feature_weights,
-    make_features,
-    thin_rows,
-)
-from tests.benchmarks.trna_isotype import corrupt, load
+from omicsai.trna.features import choose_landmarks, make_features, unit_weights
+from omicsai.trna.transfer import learn_unit_weights
+from tests.benchmarks.trna_isotype import LANDMARKS, corrupt, load, thin_rows
 
 
 def scores(named: np.ndarray, wrong: np.ndarray) -> str:
@@ -47,9 +43,15 @@ def main() -> None:
             order = np.random.default_rng(seed).permutation(cluster.max() + 1)[cluster]
             part = np.where(order % 6 == 0, "validation", "train")
             fold = np.where(part == "train", order // 6 % 5 + 1, 0)
+            learned = part == "train"
+            start = unit_weights(
+                position_information(matrix[learned], given[learned].tolist())
+            )
             shape = make_features(
-                matrix[choose_landmarks(matrix, 1000, seed)],
-                feature_weights(position_information(matrix, given.tolist())),
+                matrix[choose_landmarks(matrix, LANDMARKS, seed)],
+                learn_unit_weights(
+                    matrix[learned], given[learned], fold[learned], start, seed=seed
+                ),
             )
             trained = train_classifier(
                 shape(matrix), given.tolist(), part, cluster, fold,
@@ -58,17 +60,16 @@ def main() -> None:
             classes = trained.classifier.classes
             code = np.array([classes.index(g) for g in given])
             logits = trained.held_out_logits
-            ours = trained.detector.judge(logits, code).flagged
+            judged = trained.detector.judge(logits, code)
             P = trained.classifier.calibrated(logits)
             line = f"{share:.0%} seed {seed} n={len(code)} planted {wrong.sum()}: "
-            line += f"ours {scores(ours, wrong)}"
+            line += f"ours {scores(judged.flagged, wrong)}"
             from cleanlab.filter import find_label_issues
 
             theirs = find_label_issues(code, P, filter_by="prune_by_noise_rate")
             line += f" | cleanlab {scores(theirs, wrong)}"
-            gap = np.argsort(P[np.arange(len(code)), code] - P.max(axis=1), kind="stable")
             top = np.zeros(len(code), dtype=bool)
-            top[gap[: theirs.sum()]] = True
+            top[np.argsort(-judged.wrong, kind="stable")[: theirs.sum()]] = True
             line += f" | ours, list as long {scores(top, wrong)}"
             print(line, flush=True)
 

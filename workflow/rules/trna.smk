@@ -218,6 +218,10 @@ rule isotype_batch:
             category="tRNA",
             labels={"batch": "{batch}", "table": "suspected isotypes"},
         ),
+        predictions=[
+            f"{TRNA}/isotype/{other}.predictions.tsv"
+            for other in get_trna_batches_to_predict()
+        ],
         provenance=f"{TRNA}/isotype/isotype.provenance.json",
     log:
         "<logs>/{batch}/isotype.log",
@@ -232,7 +236,10 @@ rule isotype_batch:
         runtime=240,
     params:
         numbered=subpath(input.matrix, parent=True),
-        others=lambda wildcards, input: [str(Path(f).parent) for f in input.others],
+        others=lambda wildcards, input: [
+            f"{batch}={Path(matrix).parent}"
+            for batch, matrix in zip(get_trna_batches_to_predict(), input.others)
+        ],
         options=get_options("isotype"),
         seed=settings.seed,
         folder=subpath(output.metrics, parent=True),
