@@ -43,6 +43,7 @@ from omicsai.robust.calibration import (
 from omicsai.robust.evaluation import evaluate
 from omicsai.robust.metrics import metric_values, paired_difference, resampled_weights
 from omicsai.robust.mislabels import suspected_mislabels
+from omicsai.robust.neighbours import known_rows
 from omicsai.robust.prediction import predict
 
 close = {"rtol": 0, "atol": 1e-6}
@@ -1011,6 +1012,20 @@ def test_predictions_rank_labels_and_flag_what_is_unlike_training():
     true = CLASSES[whole["true"][held_back]]
     covered = [t in row for t, row in zip(true, sets[5:105], strict=True)]
     assert np.mean(covered) > 0.7
+
+
+def test_what_is_known_is_told_by_the_vector_not_by_the_id():
+    reference = np.random.default_rng(2).normal(size=(6, 8)).astype(np.float32)
+    names = [f"s{i}" for i in range(6)]
+    batch = reference[[0, 1, 2, 3]].copy()
+    batch[1] *= 1.00001  # embedded again
+    batch[3] = -batch[3]
+    ids = ["s0", "s1", "copy", "s3"]
+    assert known_rows(batch, ids, reference, names).tolist() == [0, 1, 2, -1]
+    # the id wins where several vectors are equal
+    reference[5] = reference[4]
+    again = known_rows(reference[[5, 5]], ["s5", "other"], reference, names)
+    assert again.tolist() == [5, 4]
 
 
 def test_an_evaluation_agrees_with_its_own_tables(noisy, robust):

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from omicsai.robust.calibration import Scaling as CalibrationScaling
 from omicsai.robust.heads import Head
-from omicsai.robust.trust import TrustMode
+from omicsai.robust.trust import EXP_BASE, TrustMode
 
 __all__ = ["LOSSES", "Loss", "Mislabels", "Options", "Scaling"]
 
@@ -119,7 +119,7 @@ class Options:
     keep: Literal["last", "best"] = "last"
     imbalance: Literal["none", "batches", "logits"] = "none"
     unknown: Literal["mask", "pseudo", "random"] = "mask"
-    exp_base: float = 8.0
+    exp_base: float = EXP_BASE
     transit: float | None = None
     temperature: float = 0.5
     trust: TrustMode = "entropy"
