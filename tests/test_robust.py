@@ -593,14 +593,31 @@ def test_conformal_p_values_of_exchangeable_scores_are_uniform():
         assert (p <= level).mean() == pytest.approx(level, abs=0.02)
 
 
-def test_novelty_is_calibrated_once_per_cluster_and_without_itself():
+def test_novelty_is_calibrated_once_per_cluster_and_without_it():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(12, 4))
     cluster = np.array(["a"] * 5 + ["b"] * 4 + ["c"] * 3, dtype=object)
     scores = novelty_calibration(features, cluster)
     assert scores.shape == (3,)
     assert (np.diff(scores) >= 0).all()
-    assert (scores > 0).all()
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    expected = []
+    for own in (0, 5, 9):
+        others = np.sort((unit @ unit[own])[cluster != cluster[own]])
+        expected.append(1 - others[-5:].mean())
+    np.testing.assert_allclose(scores, np.sort(expected))
+
+
+def test_a_new_family_of_a_familiar_kind_is_not_called_novel():
+    """Families of six near copies: a new one has no copy among the known ones."""
+    rng = np.random.default_rng(3)
+    known = np.repeat(rng.normal(size=(150, 6)), 6, axis=0)
+    known += 0.05 * rng.normal(size=known.shape)
+    cluster = np.repeat(np.arange(150), 6)
+    familiar = rng.normal(size=(200, 6))
+    novelty = neighbour_distance(familiar, known)
+    p = conformal_p_values(novelty, novelty_calibration(known, cluster))
+    assert (p < 0.1).mean() < 0.18  # of 200, three standard deviations above 10 %
 
 
 # --- training --------------------------------------------------------------------------

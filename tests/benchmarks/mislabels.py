@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import rankdata
+from scipy.stats import t as student
 from sklearn.metrics import average_precision_score
 
 from omicsai.embedding import embed_sequences, load_encoder
@@ -208,8 +209,7 @@ def tell(table: pd.DataFrame) -> None:
         print(table.groupby(["set", "kind", "rate"])[shown].mean().round(3).to_string())
         print(table.groupby("set")[values].mean().round(3).T.to_string())
     by_seed = table.groupby("seed")[values].mean()
-    half = 2.776 if len(by_seed) == 5 else 1.96  # t quantile of five seeds
-    half *= by_seed.std() / np.sqrt(len(by_seed))
+    half = student.ppf(0.975, len(by_seed) - 1) * by_seed.std() / np.sqrt(len(by_seed))
     for name in values:
         print(f"{name:36s} {by_seed[name].mean():.3f} ± {half[name]:.3f}")
     for name in ("estimate", "estimate_cleanlab"):
