@@ -29,7 +29,6 @@ def nearest_examples(
     *,
     count: int = 1,
     skip: NDArray[np.int64] | None = None,
-    groups: tuple[NDArray, NDArray] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Nearest reference examples by cosine similarity.
 
@@ -44,8 +43,6 @@ def nearest_examples(
     skip
         (n,) reference index that is the example itself and must not be its own
         neighbour; -1 for none.
-    groups
-        (n,) and (m,) ids: examples of the own group come last, with similarity -1.
 
     Returns
     -------
@@ -64,8 +61,6 @@ def nearest_examples(
         if skip is not None:
             at = np.flatnonzero(skip[block] >= 0)
             similar[at, skip[block][at]] = -np.inf
-        if groups is not None:
-            similar[groups[0][block, None] == groups[1]] = -1
         best = np.argpartition(-similar, count - 1, axis=1)[:, :count]
         best.sort(axis=1)  # equal similarities in reference order
         found = np.take_along_axis(similar, best, axis=1)

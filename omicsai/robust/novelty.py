@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
 from omicsai.robust.conformal import one_per_cluster
-from omicsai.robust.neighbours import NOVELTY_NEIGHBOURS, nearest_examples
+from omicsai.robust.neighbours import neighbour_distance
 
 __all__ = ["Mahalanobis", "logit_scores", "novelty_calibration"]
 
@@ -21,10 +21,10 @@ SHRINKAGE = 0.1  # of the pooled covariance towards a multiple of the identity
 
 
 def novelty_calibration(features: NDArray, cluster: NDArray) -> NDArray[np.float64]:
-    """Novelty of known sequences, one per cluster, each without its own cluster.
+    """Novelty of known sequences, one per cluster, each without itself.
 
-    So a familiar sequence is one of a new cluster that is as far from the known ones as
-    they are from each other: without its homologues, because it has none there either.
+    Its homologues stay: a familiar sequence is a further member of a known cluster. One of
+    a new cluster is novel, however common its kind.
 
     Parameters
     ----------
@@ -39,12 +39,7 @@ def novelty_calibration(features: NDArray, cluster: NDArray) -> NDArray[np.float
         Sorted neighbour distances.
     """
     first = one_per_cluster(cluster)
-    _, cluster = np.unique(np.asarray(cluster).astype(str), return_inverse=True)
-    _, similarity = nearest_examples(
-        features[first], features, count=NOVELTY_NEIGHBOURS,
-        groups=(cluster[first], cluster),
-    )  # fmt: skip
-    return np.sort(1 - similarity.mean(axis=1))
+    return np.sort(neighbour_distance(features[first], features, skip=first))
 
 
 def logit_scores(logits: NDArray) -> dict[str, NDArray[np.float64]]:
