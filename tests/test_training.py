@@ -164,7 +164,7 @@ def test_head_and_loss_left_open_are_chosen_by_validation_accuracy():
     assert tried.to_dict() == {
         (head, loss): set(DECAYS)
         for head in ("linear", "mlp")
-        for loss in ("cross_entropy", "proselflc")
+        for loss in ("cross_entropy", "proselflc", "sce")
     }
     assert (trained.pilot["transit"].isna() == (trained.pilot["loss"] != "proselflc")).all()
     assert trained.pilot["validation_accuracy"].is_monotonic_decreasing

@@ -58,9 +58,9 @@ class Options:
     Attributes
     ----------
     loss
-        Name of a loss, see `omicsai.robust.options.LOSSES`; ``None`` takes ProSelfLC or
-        cross entropy, whichever ends better in pilot runs: where labels are clean, or the
-        weight decay leaves nothing to memorise, correcting them only costs.
+        Name of a loss, see `omicsai.robust.options.LOSSES`; ``None`` takes ProSelfLC,
+        SCE or cross entropy, whichever ends best in pilot runs: where labels are clean, or
+        the weight decay leaves nothing to memorise, correcting them only costs.
     head, hidden, dropout
         ``"linear"``, ``"mlp"``, or for embeddings of each residue ``"light_attention"``;
         ``None`` takes what ends better in pilot runs (or light attention, for residues).

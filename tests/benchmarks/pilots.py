@@ -44,6 +44,7 @@ OPTIONS = Options(
     head="mlp", weight_decay=3.0, epochs=20, batch_size=128, learning_rate=0.002
 )
 OPEN = {"loss": None, "weight_decay": None}
+DECAYS = (0.3, 1.0, 3.0, 10.0, 30.0)  # more than the package tries
 ACCURACY, LOSS = "validation_accuracy", "validation_nll"
 DEVELOPMENT = "development"
 RESAMPLES, HALVINGS = 500, 10
@@ -55,7 +56,7 @@ class Way:
 
     losses: tuple[str, ...]
     heads: tuple[str, ...] = pilot.HEADS
-    decays: tuple[float, ...] = pilot.DECAYS
+    decays: tuple[float, ...] = DECAYS
     by: str = ACCURACY
     head_first: bool = False  # the head that is best with cross entropy
 
@@ -75,8 +76,8 @@ def ways(losses: list[str]) -> dict[str, Way]:
     """Ways of choosing, the package's first."""
     package, pair = pilot.LOSSES_TRIED, ("cross_entropy", "proselflc")
     found = {
-        "as the package": Way(package),
-        "as the package, by loss": Way(package, by=LOSS),
+        "as the package": Way(package, decays=pilot.DECAYS),
+        "as the package, by loss": Way(package, decays=pilot.DECAYS, by=LOSS),
         "cross entropy or ProSelfLC": Way(pair),
     }
     more = [name for name in losses if name not in pair]
@@ -84,7 +85,7 @@ def ways(losses: list[str]) -> dict[str, Way]:
         found[f"or {name}"] = Way((*pair, name))
     if len(more) > 1:
         found["all losses"] = Way(tuple(losses))
-    for decays in ((0.3, 3.0, 30.0), (1.0, 10.0), (0.3, 3.0), (3.0, 30.0)):
+    for decays in ((0.3, 3.0, 30.0), (1.0, 10.0)):
         found[f"all losses, decays {decays}"] = Way(tuple(losses), decays=decays)
     found["all losses, head first"] = Way(tuple(losses), head_first=True)
     found["all losses, mlp"] = Way(tuple(losses), heads=("mlp",))
@@ -191,6 +192,7 @@ def trial(
     with (
         patch.object(pilot, "_ends", measured),
         patch.object(pilot, "LOSSES_TRIED", tuple(losses)),
+        patch.object(pilot, "DECAYS", DECAYS),
     ):
         _, table = pilot.settle(
             replace(laboratory, options=options).start, on_vectors(laboratory.X),
