@@ -27,6 +27,7 @@ from omicsai.errors import ConfigError
 
 __all__ = ["Config", "Section", "options_from", "problem_text", "read_config"]
 
+LARGEST_SEED = 2**32 - 1
 BUILTIN, PFAM = "builtin", "pfam"  # profile libraries by one word
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -52,6 +53,11 @@ Loss = Literal[
 MultiLabelLoss = Literal["bce", "focal", "asl", "hill", "splc", "nnpu", "proselflc"]
 # fields of `TrainOptions` that only a model of several labels has
 MULTILABEL_ONLY = {"task", "multilabel_loss", "hierarchy", "annotated"}
+# and those that it does not have
+SINGLE_ONLY = (
+    "loss", "imbalance", "trust", "target_gradient", "target_memory", "keep",
+    "calibration", "mislabels",
+)  # fmt: skip
 
 
 class Section(BaseModel):
@@ -243,13 +249,13 @@ class EmbedOptions(Section):
     )
 
 
-class TrainOptions(Section):
-    """Noise-robust training."""
+class LearningOptions(Section):
+    """How a classifier learns."""
 
     loss: Loss | None = Field(
         None,
-        description="loss of the model; empty: proselflc or cross_entropy, whichever ends "
-        "better in pilot runs",
+        description="loss of the model; empty: cross_entropy, proselflc or sce, whichever "
+        "ends best in pilot runs",
     )
     head: Literal["linear", "mlp", "light_attention"] | None = Field(
         None,
@@ -272,18 +278,10 @@ class TrainOptions(Section):
         description="AdamW weight decay, decoupled: times the step size; empty: from "
         "pilot runs",
     )
-    keep: Literal["last", "best"] = Field(
-        "last", description="state that becomes the model: last, or best on validation"
-    )
     imbalance: Literal["none", "batches", "logits"] = Field(
         "none",
         description="rare classes: batches draws all classes equally often, logits adds "
         "the log class frequencies to the logits while training",
-    )
-    unknown: Literal["mask", "pseudo", "random"] = Field(
-        "mask",
-        description="training sequences without a label: left out, given what the model "
-        "knows (proselflc), or a random label (a stress test)",
     )
     exp_base: float = Field(
         8.0, ge=0, description="ProSelfLC: how sharply trust rises with time (B)"
@@ -312,6 +310,19 @@ class TrainOptions(Section):
     trust: Literal["entropy", "max", "global"] = Field(
         "entropy", description="ProSelfLC: how single predictions are trusted"
     )
+
+
+class TrainOptions(LearningOptions):
+    """Noise-robust training."""
+
+    keep: Literal["last", "best"] = Field(
+        "last", description="state that becomes the model: last, or best on validation"
+    )
+    unknown: Literal["mask", "pseudo", "random"] = Field(
+        "mask",
+        description="training sequences without a label: left out, given what the model "
+        "knows (proselflc), or a random label (a stress test)",
+    )
     calibration: Literal["temperature", "vector"] = Field(
         "temperature",
         description="probabilities from scores by one number, or by a scale and a bias "
@@ -337,6 +348,23 @@ class TrainOptions(Section):
         description="multi: share of the true labels that are annotated, as nnpu assumes",
     )
 
+    @model_validator(mode="after")
+    def _nothing_is_without_effect(self) -> TrainOptions:
+        fields = type(self).model_fields
+        idle = [
+            name
+            for name in SINGLE_ONLY
+            if self.task == "multi" and getattr(self, name) != fields[name].default
+        ]
+        if idle:
+            raise ValueError(
+                f"a model of several labels has no {' or '.join(idle)}: choose task "
+                "single, or leave that out"
+            )
+        if self.task == "multi" and self.unknown == "random":
+            raise ValueError("random labels are for one label a sequence: mask or pseudo")
+        return self
+
 
 class NoiseOptions(Section):
     """Planted wrong labels; an experiment's command, not a stage of the workflow."""
@@ -349,7 +377,7 @@ class NoiseOptions(Section):
     rate: float = Field(0.2, ge=0, le=1, description="share of labels made wrong")
 
 
-class NoiseBenchmarkOptions(TrainOptions):
+class NoiseBenchmarkOptions(LearningOptions):
     """Losses beside each other on planted noise; `members` seeds, `loss` the reference.
 
     Without a loss the reference is ``chosen``: what `train` would do by default.
@@ -370,8 +398,8 @@ class NoiseBenchmarkOptions(TrainOptions):
     methods: list[str] = Field(
         [],
         description="losses, chosen (what pilot runs on the wrong labels choose), "
-        "cross_entropy_tuned and proselflc_tuned (decay from such runs), and the "
-        "variants proselflc_2021 (live target, T = 1), "
+        "cross_entropy_tuned, proselflc_tuned and sce_tuned (decay from such runs), and "
+        "the variants proselflc_2021 (live target, T = 1), "
         "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
         "proselflc_adjusted, and the head ridge; empty for all",
     )
@@ -549,7 +577,7 @@ class Config(Section):
         description="table of batches: batch role molecule fasta labels",
     )
     results: str = Field("results", description="folder that receives the results")
-    seed: int = Field(1, ge=0, description="seed of every random choice")
+    seed: int = Field(1, ge=0, le=LARGEST_SEED, description="seed of every random choice")
     control: Loss = Field(
         "cross_entropy",
         description="loss of the control model trained beside the model",

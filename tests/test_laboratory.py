@@ -208,8 +208,41 @@ def test_the_command_adds_what_is_missing_and_repeats_itself(
     assert (out / "weighting.svg").exists()
     assert call("mae", reference=("--loss", "proselflc")) == 0
     assert (out / "outcomes" / "symmetric_0.4" / "proselflc.safetensors").exists()
+    assert set(DYNAMICS.read(out / "dynamics.tsv")["method"]) == {
+        "cross_entropy", "proselflc"
+    }  # fmt: skip
+    # a method that was a rival before has no learning curve yet, the reference needs one
+    assert call("cross_entropy", reference=("--loss", "mae")) == 0
+    assert "mae" in set(DYNAMICS.read(out / "dynamics.tsv")["method"])
     assert call("hinge") == 1
     assert call("mae", condition="typo") == 1
+
+
+def test_outcomes_of_another_split_are_not_taken_up(tmp_path, run_omicsai):
+    features, labels, part, cluster = problem(n=150)
+    ids = [f"p{i}" for i in range(150)]
+    write_embeddings(tmp_path / "x.h5", ids, features, {"encoder": "test"})
+    pd.DataFrame({"id": ids, "label": labels}).to_csv(
+        tmp_path / "y.tsv", sep="\t", index=False
+    )
+    turned = {"validation": "test", "test": "validation", "train": "train"}
+
+    def accuracies(part, out) -> list[float]:
+        split = pd.DataFrame({"id": ids, "part": part, "cluster": cluster})
+        split.to_csv(tmp_path / "split.tsv", sep="\t", index=False)
+        assert run_omicsai(
+            "benchmark", "noise", "--embeddings", tmp_path / "x.h5", "--labels",
+            tmp_path / "y.tsv", "--split", tmp_path / "split.tsv", "--out", out,
+            "--members", "1", "--epochs", "3", "--head", "linear", "--resamples", "100",
+            "--weight-decay", "1", "--conditions", "symmetric:0", "--methods", "mae",
+            "--loss", "mae",
+        ) == 0  # fmt: skip
+        return RUNS.read(out / "runs.tsv")["nll"].tolist()
+
+    first = accuracies(part, tmp_path / "one")
+    other = [turned[name] for name in part]
+    again = accuracies(other, tmp_path / "one")
+    assert again == accuracies(other, tmp_path / "two") != first
 
 
 # --- how losses weigh examples ----------------------------------------------------------

@@ -39,6 +39,7 @@ from omicsai.robust.multilabel_train import (
     MULTILABEL_LOSSES,
     MultiLabelLoss,
     MultiLabelOptions,
+    _fit,
     train_multilabel,
 )
 from omicsai.sequences.hierarchy import (
@@ -158,7 +159,7 @@ def test_unknown_entries_are_learned_from_only_when_asked():
     y = tensor((0.0, 0.0))
     loss = ml.bernoulli_proselflc(x, y, known, 1.0)
     assert float(loss[0, 1].detach()) == 0
-    loss = ml.bernoulli_proselflc(x, y, known, 1.0, pseudo=True)
+    loss = ml.bernoulli_proselflc(x, y, known, 1.0, pseudo=~known)
     loss.sum().backward()
     trust = 1 - 0.468995593589281
     np.testing.assert_allclose(x.grad[0, 1], trust * (0.75 - 0.9), **close)
@@ -545,7 +546,7 @@ def test_missing_and_wrong_labels_are_told_apart():
 # --- training ---------------------------------------------------------------------------
 
 QUICK = MultiLabelOptions(
-    members=2, epochs=15, batch_size=32, learning_rate=0.01, weight_decay=1.0
+    head="linear", members=2, epochs=15, batch_size=32, learning_rate=0.01, weight_decay=1.0
 )
 
 
@@ -632,6 +633,21 @@ def test_the_model_can_learn_from_its_own_view_of_unknown_entries(made):
     )
     assert np.isfinite(pseudo).all()
     assert (masked != pseudo).any()
+
+
+def test_pseudo_labels_are_learned_from_own_rows_alone(made):
+    rng = np.random.default_rng(5)
+    X, Y = torch.from_numpy(made.X), torch.from_numpy(made.truth.astype(np.float32))
+    K = torch.from_numpy(rng.random(made.truth.shape) < 0.5)
+    mine = made.cluster % 3 > 0
+    options = replace(QUICK, loss="proselflc", transit=0.3, unknown="pseudo", epochs=3)
+    masks = [np.ones(len(X), dtype=bool), mine]
+    before, _ = _fit(X, Y, K, masks, replace(options, members=2), {})
+    X = X.clone()
+    X[torch.from_numpy(~mine)] += 1
+    after, _ = _fit(X, Y, K, masks, replace(options, members=2), {})
+    assert (before["weight"][0] != after["weight"][0]).any()
+    assert torch.equal(before["weight"][1], after["weight"][1])
 
 
 def test_pilot_runs_choose_the_decay_and_are_recorded(made):
@@ -804,6 +820,20 @@ def test_one_label_and_several_are_told_apart(folder, run_omicsai, capsys):
     command = [wrong if x == folder.root / "labels.tsv" else x for x in folder.multi]
     assert run_omicsai(*command, "--out", out) == 1
     assert "the label 'kinase' is no EC number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--loss", "proselflc"], "no loss"),
+        (["--mislabels", "drop"], "no mislabels"),
+        (["--keep", "best"], "no keep"),
+        (["--unknown", "random"], "mask or pseudo"),
+    ],
+)
+def test_options_without_meaning_are_refused(option, message, folder, run_omicsai, capsys):
+    assert run_omicsai(*folder.multi, *option, "--out", folder.root / "idle") == 1
+    assert message in capsys.readouterr().err
 
 
 def test_names_of_losses_agree():

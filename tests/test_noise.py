@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,10 +28,17 @@ rates = st.floats(0, 1)
 def test_symmetric_noise_makes_an_exact_number_wrong(example, rate, seed):
     labels, classes = example
     noisy = noise.symmetric_noise(labels, classes, rate, seed=seed)
-    assert (noisy != labels).sum() == int(rate * len(labels))
+    assert (noisy != labels).sum() == int(Decimal(str(rate)) * len(labels))
     assert set(noisy) <= set(range(classes))
     again = noise.symmetric_noise(labels, classes, rate, seed=seed)
     np.testing.assert_array_equal(noisy, again)
+
+
+@pytest.mark.parametrize(("rate", "wrong"), [(0.29, 29), (0.57, 57), (0.07, 7), (0.5, 50)])
+def test_the_number_is_that_of_the_rate_as_it_is_written(rate, wrong):
+    labels = np.zeros(100, dtype=np.int64)
+    assert (noise.symmetric_noise(labels, 3, rate) != 0).sum() == wrong
+    assert (noise.class_dependent_noise(labels, 3, rate) != 0).sum() == wrong
 
 
 def test_symmetric_noise_treats_all_other_classes_alike():
@@ -47,7 +56,7 @@ def test_class_noise_mistakes_each_class_for_one_other(example, rate, seed):
     for k in range(classes):
         members = noisy[labels == k]
         wrong = set(members) - {k}
-        assert (members != k).sum() == int(rate * len(members))
+        assert (members != k).sum() == int(Decimal(str(rate)) * len(members))
         assert len(wrong) <= 1
         assert not wrong & taken  # a cycle: no class absorbs two others
         taken |= wrong
@@ -91,7 +100,7 @@ def test_cluster_noise_mislabels_whole_clusters(example, rate, seed, data):
         return
     noisy = noise.cluster_dependent_noise(labels, classes, rate, cluster, seed=seed)
     wrong = noisy != labels
-    assert wrong.sum() == int(rate * len(labels))
+    assert wrong.sum() == int(Decimal(str(rate)) * len(labels))
     broken = 0
     for c in set(cluster):
         mine = wrong[cluster == c]

@@ -43,6 +43,7 @@ from omicsai.robust.calibration import (
 from omicsai.robust.evaluation import evaluate
 from omicsai.robust.metrics import metric_values, paired_difference, resampled_weights
 from omicsai.robust.mislabels import suspected_mislabels
+from omicsai.robust.neighbours import known_rows
 from omicsai.robust.prediction import predict
 
 close = {"rtol": 0, "atol": 1e-6}
@@ -597,9 +598,26 @@ def test_novelty_is_calibrated_once_per_cluster_and_without_itself():
     features = rng.normal(size=(12, 4))
     cluster = np.array(["a"] * 5 + ["b"] * 4 + ["c"] * 3, dtype=object)
     scores = novelty_calibration(features, cluster)
-    assert scores.shape == (3,)
     assert (np.diff(scores) >= 0).all()
-    assert (scores > 0).all()
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    similar = unit @ unit.T
+    np.fill_diagonal(similar, -1)  # of the five nearest others
+    expected = 1 - np.sort(similar, axis=1)[:, -5:].mean(axis=1)
+    np.testing.assert_allclose(scores, np.sort(expected[[0, 5, 9]]))
+
+
+def test_a_further_member_of_a_known_family_is_seldom_called_novel():
+    """Families of six near copies and one more; a new family has no copy."""
+    rng = np.random.default_rng(3)
+    families = np.repeat(rng.normal(size=(200, 6)), 7, axis=0)
+    families += 0.05 * rng.normal(size=families.shape)
+    families = families.reshape(200, 7, 6)
+    known, cluster = families[:150, :6].reshape(-1, 6), np.repeat(np.arange(150), 6)
+    calibration = novelty_calibration(known, cluster)
+    further, new = families[:150, 6], families[150:, 0]
+    p = conformal_p_values(neighbour_distance(further, known), calibration)
+    assert (p < 0.1).mean() < 0.18
+    assert (conformal_p_values(neighbour_distance(new, known), calibration) < 0.1).all()
 
 
 # --- training --------------------------------------------------------------------------
@@ -1011,6 +1029,20 @@ def test_predictions_rank_labels_and_flag_what_is_unlike_training():
     true = CLASSES[whole["true"][held_back]]
     covered = [t in row for t, row in zip(true, sets[5:105], strict=True)]
     assert np.mean(covered) > 0.7
+
+
+def test_what_is_known_is_told_by_the_vector_not_by_the_id():
+    reference = np.random.default_rng(2).normal(size=(6, 8)).astype(np.float32)
+    names = [f"s{i}" for i in range(6)]
+    batch = reference[[0, 1, 2, 3]].copy()
+    batch[1] *= 1.00001  # embedded again
+    batch[3] = -batch[3]
+    ids = ["s0", "s1", "copy", "s3"]
+    assert known_rows(batch, ids, reference, names).tolist() == [0, 1, 2, -1]
+    # the id wins where several vectors are equal
+    reference[5] = reference[4]
+    again = known_rows(reference[[5, 5]], ["s5", "other"], reference, names)
+    assert again.tolist() == [5, 4]
 
 
 def test_an_evaluation_agrees_with_its_own_tables(noisy, robust):

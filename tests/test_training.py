@@ -17,7 +17,11 @@ import torch
 from omicsai.errors import InputError
 from omicsai.robust import Options, cross_entropy, load_classifier, train_classifier
 from omicsai.robust import checkpoint as checkpoints
-from omicsai.robust.attention import light_attention_logits, new_light_attention
+from omicsai.robust.attention import (
+    light_attention_logits,
+    new_light_attention,
+    on_residues,
+)
 from omicsai.robust.fit import Watched, fit_members
 from omicsai.robust.heads import new_head, on_vectors
 from omicsai.robust.margins import area_under_margin
@@ -25,7 +29,7 @@ from omicsai.robust.model import save_classifier
 from omicsai.robust.objectives import new_objective
 from omicsai.robust.optimiser import AdamW
 from omicsai.robust.pilot import DECAYS, PILOT, best_times
-from omicsai.robust.sampling import class_weights, new_sampler
+from omicsai.robust.sampling import class_weights, generator_of, new_sampler
 
 QUICK = Options(
     loss="proselflc",
@@ -160,7 +164,7 @@ def test_head_and_loss_left_open_are_chosen_by_validation_accuracy():
     assert tried.to_dict() == {
         (head, loss): set(DECAYS)
         for head in ("linear", "mlp")
-        for loss in ("cross_entropy", "proselflc")
+        for loss in ("cross_entropy", "proselflc", "sce")
     }
     assert (trained.pilot["transit"].isna() == (trained.pilot["loss"] != "proselflc")).all()
     assert trained.pilot["validation_accuracy"].is_monotonic_decreasing
@@ -523,6 +527,36 @@ def proteins_with_a_motif(count=60, d=5, seed=1):
         features[i] = protein.astype(np.float32)
     part = np.where(np.arange(count) % 5 < 3, "train", "validation").astype(object)
     return features, [f"c{k}" for k in code], part, np.arange(count).astype(str)
+
+
+def test_few_proteins_are_padded_together(monkeypatch):
+    rng = np.random.default_rng(1)
+    proteins = [rng.normal(size=(n, 3)).astype(np.float32) for n in rng.integers(1, 9, 150)]
+    parameters = new_light_attention(2, 3, 2, 4, seed=1)
+    together, pad = [], torch.nn.utils.rnn.pad_sequence
+
+    def padded(chosen, **options):
+        together.append(len(chosen))
+        return pad(chosen, **options)
+
+    monkeypatch.setattr(torch.nn.utils.rnn, "pad_sequence", padded)
+    logits = on_residues(proteins)(parameters, torch.arange(150), 0.0)
+    assert logits.shape == (2, 150, 2)
+    assert max(together) == 64
+    for row in (0, 70, 149):
+        alone = on_residues(proteins[row : row + 1])(parameters, torch.arange(1), 0.0)
+        torch.testing.assert_close(logits[:, row], alone[:, 0])
+
+
+def test_batches_of_any_seed_differ():
+    seeds = (0, 1, 185_000_000, 2**32 - 1)
+    drawn = [
+        torch.rand(3, generator=generator_of(seed, member, epoch)).tolist()
+        for seed in seeds
+        for member in (0, 1)
+        for epoch in (1, 2)
+    ]
+    assert len({tuple(one) for one in drawn}) == len(drawn)
 
 
 def test_light_attention_learns_from_ragged_residues(tmp_path):

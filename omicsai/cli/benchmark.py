@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omicsai.cli.options import add_section, add_seed, section_of
-from omicsai.config import MULTILABEL_ONLY, NoiseBenchmarkOptions
+from omicsai.config import NoiseBenchmarkOptions
 
 if TYPE_CHECKING:
     from omicsai.robust.laboratory import Laboratory
@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run what is missing, then write tables and figure."""
+    import numpy as np
+
     from omicsai.progress import track
     from omicsai.report.dynamics import dynamics_figure, weighting_figure
     from omicsai.robust.checkpoint import fingerprint
@@ -83,23 +85,27 @@ def run(arguments: argparse.Namespace) -> None:
     rows, curves = [], []
     test = laboratory.parts["test"]
     code, cluster = laboratory.code[test], laboratory.cluster[test]
+    clusters = np.unique(laboratory.cluster, return_inverse=True)[1]
     for condition, method in track(plan, total=len(plan), label="benchmark noise"):
         given = planted[condition]
         run = (method, condition.kind, condition.rate)
         path = arguments.out / "outcomes" / f"{condition.kind}_{condition.rate:g}"
         path /= f"{method}.safetensors"
+        watch = method in (PILOT, reference)
         settings = method_settings(laboratory, method)
-        key = fingerprint({"run": run, "options": settings}, laboratory.X, given)
+        key = fingerprint(
+            {"run": run, "options": settings, "watch": watch},
+            laboratory.X, given, *laboratory.parts.values(), clusters,
+        )  # fmt: skip
         outcome = load_outcome(path, key)
         if outcome is None:
             pilot = outcomes.get((PILOT, *run[1:]))
             outcome = experiment(
-                laboratory, given, method, pilot.pilot if pilot else None,
-                watch=method in (PILOT, reference),
-            )  # fmt: skip
+                laboratory, given, method, pilot.pilot if pilot else None, watch=watch
+            )
             save_outcome(outcome, path, key)
         outcomes[run] = outcome
-        rows += run_rows(run, outcome, code)
+        rows += run_rows(run, outcome, code, first_seed=arguments.seed)
         name = dict(zip(("method", "noise", "rate"), run, strict=True))
         curves += [{**name, **row} for row in outcome.dynamics]
     table = DYNAMICS.frame(curves)
@@ -174,9 +180,7 @@ def _laboratory(
         f"sequences of {arguments.split} have no embedding",
         "embed the same FASTA files that were split",
     )
-    chosen = options.model_dump(
-        exclude={"conditions", "methods", "resamples"} | MULTILABEL_ONLY
-    )
+    chosen = options.model_dump(exclude={"conditions", "methods", "resamples"})
     return new_laboratory(
         vectors[rows],
         labels[single],

@@ -132,24 +132,25 @@ def seen_in_training(
     """
     import numpy as np
 
-    used = ["train", "validation", "removed"]
-    known = examples.reindex(ids)
-    by_id = known["part"].isin(used).to_numpy()
-    trained = examples["part"].isin(used).to_numpy()
-    vectors_seen = {row.tobytes() for row in classifier.reference[trained]}
+    from omicsai.robust.neighbours import known_rows
+
+    names = np.array(ids, dtype=object)
+    trained = examples["part"].isin(["train", "validation", "removed"]).to_numpy()
     standard = classifier.standardise(vectors)
-    copies = np.array([row.tobytes() in vectors_seen for row in standard]) & ~by_id
+    row = known_rows(standard, names, classifier.reference, examples.index)
+    same = (row >= 0) & (examples.index.to_numpy()[row] == names)
+    by_id = same & trained[row]
+    vectors_seen = {one.tobytes() for one in classifier.reference[trained]}
+    copies = np.array([one.tobytes() in vectors_seen for one in standard]) & ~by_id
     if copies.any():
         logger.warning(
             "%d sequences equal a training sequence under another id and are left out",
             int(copies.sum()),
         )
-    part = known["part"].fillna("new").to_numpy(dtype=object)
-    cluster = known["cluster"].to_numpy(dtype=object)
-    own = np.array(ids, dtype=object)
+    part, cluster = (examples[name].to_numpy(object)[row] for name in ("part", "cluster"))
     return (
         by_id | copies,
         copies,
-        part,
-        np.where(known["cluster"].isna().to_numpy(), own, cluster),
+        np.where(same, part, "new"),
+        np.where(same, cluster, names),
     )

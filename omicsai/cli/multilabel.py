@@ -48,8 +48,6 @@ def train(
     chosen = options.model_dump() | {"loss": options.multilabel_loss}
     chosen |= {"head": options.head or "mlp"}  # no pilot runs over heads here
     chosen |= {"seed": arguments.seed}
-    if chosen["temperature"] == 1:  # the form for single labels; see docs/multilabel.md
-        del chosen["temperature"]
     trained = train_multilabel(
         features,
         labels,

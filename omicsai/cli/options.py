@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from omicsai.config import Section, options_from
+from omicsai.config import LARGEST_SEED, Section, options_from
 from omicsai.errors import ConfigError
 
 __all__ = ["add_section", "add_seed", "add_threads", "section_of"]
@@ -55,8 +55,14 @@ def section_of(arguments: argparse.Namespace, section: type[S]) -> S:
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add ``--seed``."""
     parser.add_argument(
-        "--seed", type=int, default=1, help="seed of every random choice (default: 1)"
+        "--seed", type=_seed, default=1, help="seed of every random choice (default: 1)"
     )
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= LARGEST_SEED):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 0 to {LARGEST_SEED}")
+    return int(text)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from omicsai.robust.heads import Forward, Parameters
 __all__ = ["KERNEL", "light_attention_logits", "new_light_attention", "on_residues"]
 
 KERNEL = 9  # residues seen by each filter
+BLOCK = 64  # proteins whose residues are padded together, so that memory stays bounded
 
 
 def new_light_attention(
@@ -102,16 +103,20 @@ def on_residues(proteins: Sequence[NDArray]) -> Forward:
     """Logits as a function of parameters and rows, for ragged `proteins` (L_i, d)."""
     held = [torch.from_numpy(np.ascontiguousarray(p, dtype=np.float32)) for p in proteins]
 
+    def padded_logits(one: Parameters, rows: Tensor, dropout: float) -> Tensor:
+        chosen = [held[row] for row in rows.tolist()]
+        length = torch.tensor([len(protein) for protein in chosen])
+        padded = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
+        inside = torch.arange(padded.shape[1]) < length[:, None]
+        return light_attention_logits(one, padded, inside, dropout=dropout)
+
     def forward(parameters: Parameters, rows: Tensor, dropout: float) -> Tensor:
         members = len(parameters["weight"])
         logits = []
         for member, mine in enumerate(rows.expand(members, rows.shape[-1])):
-            chosen = [held[row] for row in mine.tolist()]
-            length = torch.tensor([len(one) for one in chosen])
-            padded = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
-            inside = torch.arange(padded.shape[1]) < length[:, None]
             one = {name: value[member] for name, value in parameters.items()}
-            logits.append(light_attention_logits(one, padded, inside, dropout=dropout))
+            blocks = [padded_logits(one, block, dropout) for block in mine.split(BLOCK)]
+            logits.append(torch.cat(blocks))
         return torch.stack(logits)
 
     return forward

@@ -279,7 +279,7 @@ def confident_learning(
     (n,) bool
     """
     P = np.asarray(probabilities, dtype=np.float64)
-    expected = np.rint(confident_joint(P, labels) * len(labels)).astype(np.int64)
+    expected = _rounded(confident_joint(P, labels) * len(labels))
     flagged = np.zeros(len(labels), dtype=bool)
     for s, y in zip(*np.nonzero(expected), strict=True):
         if s != y:
@@ -288,6 +288,16 @@ def confident_learning(
             worst = np.argsort(-margin, kind="stable")[: expected[s, y]]
             flagged[members[worst]] = True
     return flagged & (P.max(axis=1) > self_confidence(P, labels))
+
+
+def _rounded(counts: NDArray) -> NDArray[np.int64]:
+    """Round counts (C, C), keeping the rounded sum of each row."""
+    whole = np.rint(counts)
+    for row, exact in zip(whole, counts, strict=True):
+        missing = int(np.rint(exact.sum()) - row.sum())
+        order = np.argsort(exact - row)[:: -1 if missing > 0 else 1]
+        row[order[: abs(missing)]] += np.sign(missing)
+    return whole.astype(np.int64)
 
 
 def neighbour_votes(

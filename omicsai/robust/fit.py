@@ -125,11 +125,14 @@ def fit_members(
     parameters = {
         name: value.clone().requires_grad_(True) for name, value in parameters.items()
     }
-    given = given if given.dim() == 3 else given.expand(members, *given.shape)
+    differ = given.dim() == 3
+    given = given if differ else given.expand(members, *given.shape)
     member = torch.arange(members)[:, None]
     rows = [torch.from_numpy(np.flatnonzero(mask)) for mask in masks]
     labels = [given[i, chosen] for i, chosen in enumerate(rows)]
     balanced = options.imbalance == "batches"
+    if balanced and differ:  # classes are frequent in one member and rare in another
+        shared_batches = False
     drawing = slice(1) if shared_batches else slice(None)
     draw = new_sampler(
         rows[drawing],

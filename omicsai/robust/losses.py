@@ -289,7 +289,7 @@ def derivative_manipulation(
     Parameters
     ----------
     logits, targets
-        As in `cross_entropy`; labels must be hard.
+        As in `cross_entropy`.
     emphasis_mode, beta
         λ and β of `emphasis`.
 
@@ -302,7 +302,8 @@ def derivative_manipulation(
     weight = emphasis(p_y, emphasis_mode=emphasis_mode, beta=beta)
     # Σ w_i over the batch, times N because the batch loss is a mean
     share = weight / weight.mean(dim=-1, keepdim=True)
-    norm = (2 * (1 - p_y)).clamp_min(1e-8)
+    with torch.no_grad():  # 2 (1 - p_y) for hard labels
+        norm = (torch.softmax(logits, -1) - targets).abs().sum(-1).clamp_min(1e-8)
     return share / norm * cross_entropy(logits, targets)
 
 

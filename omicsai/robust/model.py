@@ -23,7 +23,6 @@ __all__ = ["Classifier", "load_classifier", "save_classifier"]
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 HEAD_PREFIX = "head."
-BLOCK = 64  # proteins whose residues are padded together
 
 
 def is_ragged(features: NDArray) -> bool:
@@ -109,9 +108,7 @@ class Classifier:
             raise InputError("a light-attention model needs embeddings of each residue")
         forward = on_residues([(p - self.mean) / self.scale for p in features])
         with torch.inference_mode():
-            blocks = torch.arange(len(features)).split(BLOCK)
-            logits = [forward(held, rows, 0.0) for rows in blocks]
-        return torch.cat(logits, dim=1).numpy()
+            return forward(held, torch.arange(len(features)), 0.0).numpy()
 
     def logits(self, features: NDArray) -> NDArray[np.float32]:
         """Logits (n, C) averaged over members."""

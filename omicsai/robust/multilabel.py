@@ -243,7 +243,7 @@ def bernoulli_proselflc(
     *,
     temperature: float = 0.5,
     missing: bool = True,
-    pseudo: bool = False,
+    pseudo: Tensor | None = None,
 ) -> Tensor:
     """Cross entropy with the corrected targets of `bernoulli_target`.
 
@@ -256,18 +256,18 @@ def bernoulli_proselflc(
     global_trust, temperature, missing
         As in `bernoulli_target`.
     pseudo
-        Learn also from unknown entries: the model's own p_T with weight ε.
+        (..., C) unknown entries to learn from as well: the model's own p_T, weight ε.
     """
     target, _ = bernoulli_target(
         logits, targets, global_trust, temperature=temperature, missing=missing
     )
     loss = binary_cross_entropy(logits, target, known)
-    if not pseudo:
+    if pseudo is None:
         return loss
     with torch.no_grad():
         trust = global_trust * bernoulli_trust(logits / temperature)
         own = torch.sigmoid(logits / temperature)
-    return loss + trust * binary_cross_entropy(logits, own, ~known)
+    return loss + trust * binary_cross_entropy(logits, own, pseudo)
 
 
 def _masked(loss: Tensor, known: Tensor) -> Tensor:

@@ -24,8 +24,9 @@ from omicsai.robust.multilabel_metrics import best_thresholds, information_accre
 from omicsai.robust.multilabel_model import MultiLabelClassifier, fit_label_calibration
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.pilot import PILOT
+from omicsai.robust.sampling import generator_of
 from omicsai.robust.train import standardisation
-from omicsai.robust.trust import global_trust
+from omicsai.robust.trust import EXP_BASE, global_trust
 from omicsai.sequences.hierarchy import Hierarchy
 from omicsai.tables import Column, Table
 
@@ -98,15 +99,15 @@ class MultiLabelOptions:
     """
 
     loss: MultiLabelLoss = "bce"
-    head: Head = "linear"
-    hidden: int = 256
+    head: Head = "mlp"
+    hidden: int = 64
     dropout: float = 0.2
     members: int = 5
     epochs: int = 50
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float | None = None
-    exp_base: float = 16.0
+    exp_base: float = EXP_BASE
     transit: float | None = None
     temperature: float = 0.5
     missing: bool = True
@@ -377,9 +378,10 @@ def _fit(
         for batch in _batches(rows, len(masks), size, options.seed, epoch):
             time += 1
             logits = head_logits(parameters, X[batch], dropout=options.dropout)
-            known = K[batch] & seen[member, batch][..., None]
+            mine = seen[member, batch][..., None]
+            known, unknown = K[batch] & mine, ~K[batch] & mine
             trust = _trust(options, time, total)
-            loss = _loss(options, logits, Y[batch], known, prior, trust, epoch)
+            loss = _loss(options, logits, Y[batch], known, unknown, prior, trust, epoch)
             optimiser.zero_grad()
             loss.sum().backward()
             optimiser.step()
@@ -400,9 +402,7 @@ def _batches(
     """Every training row once an epoch, in another order for each member: (m, b)."""
     orders = []
     for number in range(members):
-        generator = torch.Generator().manual_seed(
-            (seed * 1_000_003 + number) * 100_003 + epoch
-        )
+        generator = generator_of(seed, number, epoch)
         orders.append(rows[torch.randperm(len(rows), generator=generator)])
     return torch.stack(orders).split(size, dim=1)
 
@@ -418,6 +418,7 @@ def _loss(
     logits: Tensor,
     targets: Tensor,
     known: Tensor,
+    unknown: Tensor,
     prior: Tensor,
     trust: float,
     epoch: int,
@@ -433,7 +434,7 @@ def _loss(
             trust,
             temperature=options.temperature,
             missing=options.missing,
-            pseudo=options.unknown == "pseudo",
+            pseudo=unknown if options.unknown == "pseudo" else None,
         )
     elif options.loss == "splc":
         entries = losses.splc(logits, targets, known, correct=epoch > 1)

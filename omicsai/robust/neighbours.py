@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["nearest_examples", "neighbour_distance"]
+__all__ = ["known_rows", "nearest_examples", "neighbour_distance"]
 
+logger = logging.getLogger(__name__)
+
+NOVELTY_NEIGHBOURS = 5
+SAME = 0.999  # cosine from which a vector of the same id is the same, embedded again
 BLOCK = 1024  # rows compared at a time, so that memory stays bounded
 
 
@@ -64,11 +70,49 @@ def nearest_examples(
     return index, similarity
 
 
+def known_rows(
+    features: NDArray, ids: ArrayLike, reference: NDArray, reference_ids: ArrayLike
+) -> NDArray[np.int64]:
+    """Row (n,) of the reference that each example is itself, -1 for none.
+
+    It is the same sequence if the vectors are equal, or if the ids are and the vectors
+    nearly (embedded again in another precision). An equal id alone does not make it the
+    same: batches number their sequences alike.
+
+    Parameters
+    ----------
+    features, reference
+        (n, d) and (m, d) standardised float32 features.
+    ids, reference_ids
+        (n,) and (m,) ids.
+    """
+    names = {key: row for row, key in enumerate(np.asarray(reference_ids))}
+    vectors = {row.tobytes(): i for i, row in reversed(list(enumerate(reference)))}
+    named = np.array([names.get(key, -1) for key in np.asarray(ids)], dtype=np.int64)
+    at = np.flatnonzero(named >= 0)
+    similar = (unit_rows(features[at]) * unit_rows(reference[named[at]])).sum(axis=1)
+    equal = (features[at] == reference[named[at]]).all(axis=1)
+    strangers = at[(similar < SAME) & ~equal]
+    if len(strangers):
+        logger.warning(
+            "%d sequences have the id of a training sequence and another embedding, and "
+            "are taken for others", len(strangers),
+        )  # fmt: skip
+    named[strangers] = -1
+    return np.array(
+        [
+            row if row >= 0 else vectors.get(vector.tobytes(), -1)
+            for row, vector in zip(named, features, strict=True)
+        ],
+        dtype=np.int64,
+    )
+
+
 def neighbour_distance(
     features: NDArray,
     reference: NDArray,
     *,
-    count: int = 5,
+    count: int = NOVELTY_NEIGHBOURS,
     skip: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """Mean cosine distance (n,) to the nearest examples; see `nearest_examples`."""

@@ -7,6 +7,9 @@ that repeated experiments differ in which labels are wrong, not in how many.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,7 +64,7 @@ def symmetric_noise(
         If there are fewer than two classes, an index is out of range or the rate is.
     """
     rng = _checked(labels, classes, rate, seed)
-    moved = rng.permutation(len(labels))[: int(rate * len(labels))]
+    moved = rng.permutation(len(labels))[: _share(rate, len(labels))]
     noisy = labels.copy()
     noisy[moved] = (labels[moved] + rng.integers(1, classes, len(moved))) % classes
     return noisy
@@ -95,7 +98,7 @@ def class_dependent_noise(
     noisy = labels.copy()
     for k in range(classes):
         members = rng.permutation(np.flatnonzero(labels == k))
-        noisy[members[: int(rate * len(members))]] = mistaken_for[k]
+        noisy[members[: _share(rate, len(members))]] = mistaken_for[k]
     return noisy
 
 
@@ -137,7 +140,7 @@ def neighbour_dependent_noise(
     weight = np.empty(len(labels))
     weight[order] = np.arange(len(labels), 0, -1)
     moved = rng.choice(
-        len(labels), int(rate * len(labels)), replace=False, p=weight / weight.sum()
+        len(labels), _share(rate, len(labels)), replace=False, p=weight / weight.sum()
     )
     noisy = labels.copy()
     noisy[moved] = foreign_class[moved]
@@ -176,7 +179,7 @@ def cluster_dependent_noise(
         examples to mislabel.
     """
     rng = _checked(labels, classes, rate, seed)
-    left = int(rate * len(labels))
+    left = _share(rate, len(labels))
     noisy = labels.copy()
     _, index = np.unique(np.asarray(cluster).astype(str), return_inverse=True)
     by_cluster = np.argsort(index, kind="stable")
@@ -194,6 +197,11 @@ def cluster_dependent_noise(
             "hold every class; choose another kind of noise"
         )
     return noisy
+
+
+def _share(rate: float, count: int) -> int:
+    """Integer part of rate × count, the rate as it is written: 0.29 of 100 is 29."""
+    return math.floor(Fraction(str(float(rate))) * count)
 
 
 def _checked(

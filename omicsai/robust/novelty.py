@@ -23,6 +23,9 @@ SHRINKAGE = 0.1  # of the pooled covariance towards a multiple of the identity
 def novelty_calibration(features: NDArray, cluster: NDArray) -> NDArray[np.float64]:
     """Novelty of known sequences, one per cluster, each without itself.
 
+    Its homologues stay: a familiar sequence is a further member of a known cluster. One of
+    a new cluster is novel, however common its kind.
+
     Parameters
     ----------
     features

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from omicsai.robust.calibration import Scaling as CalibrationScaling
 from omicsai.robust.heads import Head
-from omicsai.robust.trust import TrustMode
+from omicsai.robust.trust import EXP_BASE, TrustMode
 
 __all__ = ["LOSSES", "Loss", "Mislabels", "Options", "Scaling"]
 
@@ -58,9 +58,9 @@ class Options:
     Attributes
     ----------
     loss
-        Name of a loss, see `omicsai.robust.options.LOSSES`; ``None`` takes ProSelfLC or
-        cross entropy, whichever ends better in pilot runs: where labels are clean, or the
-        weight decay leaves nothing to memorise, correcting them only costs.
+        Name of a loss, see `omicsai.robust.options.LOSSES`; ``None`` takes ProSelfLC,
+        SCE or cross entropy, whichever ends best in pilot runs: where labels are clean, or
+        the weight decay leaves nothing to memorise, correcting them only costs.
     head, hidden, dropout
         ``"linear"``, ``"mlp"``, or for embeddings of each residue ``"light_attention"``;
         ``None`` takes what ends better in pilot runs (or light attention, for residues).
@@ -119,7 +119,7 @@ class Options:
     keep: Literal["last", "best"] = "last"
     imbalance: Literal["none", "batches", "logits"] = "none"
     unknown: Literal["mask", "pseudo", "random"] = "mask"
-    exp_base: float = 8.0
+    exp_base: float = EXP_BASE
     transit: float | None = None
     temperature: float = 0.5
     trust: TrustMode = "entropy"

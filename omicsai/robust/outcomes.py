@@ -34,7 +34,7 @@ RUNS = Table(
     "runs",
     (
         *_RUN,
-        Column("seed", "integer", "seed of the planted labels, from 1"),
+        Column("seed", "integer", "seed of the planted labels, from --seed on"),
         _STATE,
         Column("epoch", "integer", "epochs done in that state"),
         *(Column(name, "number", f"{name} on the test part, raw") for name in METRICS),
@@ -147,7 +147,9 @@ def load_outcome(path: Path, key: str) -> Outcome | None:
     return Outcome(**arrays, dynamics=json.loads(about["dynamics"]))
 
 
-def run_rows(run: Run, outcome: Outcome, labels: NDArray[np.int64]) -> list[dict]:
+def run_rows(
+    run: Run, outcome: Outcome, labels: NDArray[np.int64], *, first_seed: int = 1
+) -> list[dict]:
     """Rows of `RUNS` of one outcome; `labels` (t,) are those of the test part."""
     rows = []
     for s, state in enumerate(STATES):
@@ -159,7 +161,7 @@ def run_rows(run: Run, outcome: Outcome, labels: NDArray[np.int64]) -> list[dict
             rows.append(
                 {
                     **dict(zip(("method", "noise", "rate"), run, strict=True)),
-                    "seed": seed + 1,
+                    "seed": first_seed + seed,
                     "state": state,
                     "epoch": outcome.epoch[s, seed],
                     **raw,

@@ -30,8 +30,8 @@ __all__ = ["DECAYS", "PILOT", "best_times", "settle"]
 logger = logging.getLogger(__name__)
 
 HEADS: tuple[Head, ...] = ("linear", "mlp")
-LOSSES_TRIED: tuple[Loss, ...] = ("cross_entropy", "proselflc")
-DECAYS = (0.3, 1.0, 3.0, 10.0, 30.0)
+LOSSES_TRIED: tuple[Loss, ...] = ("cross_entropy", "proselflc", "sce")
+DECAYS = (0.3, 3.0, 30.0)
 SEEDS = 2  # of each candidate
 EARLIEST_TRANSIT, LATEST_TRANSIT = 0.02, 0.5
 PILOT = Table(

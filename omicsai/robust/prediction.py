@@ -12,7 +12,7 @@ from omicsai.robust.conformal import (
     prediction_sets,
 )
 from omicsai.robust.model import Classifier
-from omicsai.robust.neighbours import nearest_examples, neighbour_distance
+from omicsai.robust.neighbours import NOVELTY_NEIGHBOURS, known_rows, nearest_examples
 from omicsai.tables import Column, Table
 
 __all__ = ["PREDICTIONS", "UNLIKE_TRAINING", "predict"]
@@ -60,8 +60,9 @@ def predict(
     features
         (n, d) raw embeddings.
     ids
-        (n,) ids. A sequence that is itself in the reference is not its own neighbour, is
-        never novel, and is marked as known: the model may have been trained on it.
+        (n,) ids. A sequence that is itself in the reference (`known_rows`) is not its own
+        neighbour, is never novel, and is marked as known: the model may have been trained
+        on it.
     reference_ids, reference_labels
         (m,) ids and labels of ``classifier.reference``.
     novel_fdr
@@ -78,14 +79,15 @@ def predict(
     P = classifier.calibrated(classifier.logits(features))
     order = np.argsort(-P, axis=1, kind="stable")
     standard = classifier.standardise(features)
-    place = {key: i for i, key in enumerate(reference_ids)}
-    own = np.array([place.get(key, -1) for key in ids])
-    novelty = neighbour_distance(standard, classifier.reference, skip=own)
+    own = known_rows(standard, ids, classifier.reference, reference_ids)
+    index, similarity = nearest_examples(
+        standard, classifier.reference, count=NOVELTY_NEIGHBOURS, skip=own
+    )
+    novelty = 1 - similarity.mean(axis=1)
     p_value = conformal_p_values(novelty, classifier.novelty_calibration)
     novel = np.zeros(len(own), dtype=bool)
     novel[own < 0] = benjamini_hochberg(p_value[own < 0], novel_fdr)
     sets = prediction_sets(P, classifier.label_calibration, coverage=coverage)
-    index, similarity = nearest_examples(standard, classifier.reference, skip=own)
     names = np.array(classifier.classes, dtype=object)
     rows = np.arange(len(P))
     return PREDICTIONS.frame(

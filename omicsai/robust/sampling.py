@@ -11,7 +11,7 @@ from torch import Tensor
 
 from omicsai.errors import InputError
 
-__all__ = ["Sampler", "class_weights", "new_sampler"]
+__all__ = ["Sampler", "class_weights", "generator_of", "new_sampler"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ class Sampler:
         count = self.steps * self.size
         rows = []
         for number, indices in enumerate(self.members):
-            generator = torch.Generator().manual_seed(
-                (self.seed * 1_000_003 + number) * 100_003 + epoch
-            )
+            generator = generator_of(self.seed, number, epoch)
             if self.weights is not None:
                 drawn = torch.multinomial(
                     self.weights[number], count, replacement=True, generator=generator
@@ -55,6 +53,12 @@ class Sampler:
             repeats = math.ceil(count / len(indices))
             rows.append(shuffled.repeat(repeats)[:count])
         return list(torch.stack(rows).split(self.size, dim=1))
+
+
+def generator_of(seed: int, member: int, epoch: int) -> torch.Generator:
+    """Random numbers of a member in an epoch; other ones for any other three."""
+    mixed = (seed * 1_000_003 + member) * 100_003 + epoch
+    return torch.Generator().manual_seed(mixed % 2**63)  # what PyTorch takes as a seed
 
 
 def new_sampler(

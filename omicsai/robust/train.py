@@ -198,7 +198,10 @@ def train_classifier(
 
     key = ""
     if checkpoints is not None:
-        arrays = (X, *(features if ragged else ()), Q, learning, validation, fold_of)
+        clusters = np.unique(cluster, return_inverse=True)[1]
+        arrays = (
+            X, *(features if ragged else ()), Q, learning, validation, fold_of, clusters,
+        )  # fmt: skip
         key = fingerprint(vars(options), *arrays)
     ridges: list[Ridge] = []  # of the first mask of each call of fit
     settled, pilot = options, PILOT.frame([])

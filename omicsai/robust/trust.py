@@ -10,13 +10,14 @@ from torch import Tensor
 
 from omicsai.errors import InputError
 
-__all__ = ["TrustMode", "global_trust", "local_trust"]
+__all__ = ["EXP_BASE", "TrustMode", "global_trust", "local_trust"]
 
+EXP_BASE = 8.0  # B, chosen on validation among the published ones (docs/robust.md)
 TrustMode = Literal["entropy", "max", "global"]
 
 
 def global_trust(
-    time: float, total: float, *, exp_base: float = 16.0, transit: float = 0.5
+    time: float, total: float, *, exp_base: float = EXP_BASE, transit: float = 0.5
 ) -> float:
     """Trust that grows with training time: a logistic curve.
 

@@ -4,7 +4,8 @@
 
 For each seed, three fifths of the clusters of a set train a classifier, one validates and
 calibrates it, one tests it against the true labels, with no noise and with 20 % and 40 %
-of all labels but the test's made wrong. Intervals resample test clusters.
+of all labels but the test's made wrong. Intervals resample clusters, the same for all
+seeds, whose test parts differ.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from omicsai.progress import track
 from omicsai.robust import Options, train_classifier
-from omicsai.robust.calibration import fit_calibration
+from omicsai.robust.calibration import Calibration, fit_calibration
 from omicsai.robust.conformal import label_scores, prediction_sets
+from omicsai.robust.detection import Detector
 from omicsai.robust.metrics import metric_draws, resampled_weights
 from tests.benchmarks.mislabels import features_of, planted
 from tests.benchmarks.real_data import SETS, clusters, homology_folds
 
 COVERAGES = (0.8, 0.9, 0.95)
+SHOWN = ("accuracy", "nll", "brier", "ece", "adaptive_ece")
+RESAMPLES = 200
 NOISES = (("none", 0.0), ("symmetric", 0.2), ("symmetric", 0.4), ("class", 0.2))
 
 
@@ -41,11 +46,13 @@ def main() -> None:
         loss=arguments.loss, head="mlp", members=2, epochs=20, batch_size=256,
         weight_decay=3.0,
     )  # fmt: skip
-    rows = []
+    draws: dict[tuple[str, str, str], pd.DataFrame] = {}
     for name in arguments.sets:
         data = SETS[name]()
         X = features_of(data, arguments.encoder, arguments.work)
         cluster = clusters(data, arguments.work)
+        weights = resampled_weights(cluster, resamples=RESAMPLES, seed=1)
+        weights = np.vstack([np.ones((1, len(cluster))), weights])
         runs = [(noise, s) for s in range(1, arguments.seeds + 1) for noise in NOISES]
         for (kind, rate), seed in track(runs, total=len(runs), label=name):
             fold = homology_folds(cluster, seed)
@@ -70,50 +77,57 @@ def main() -> None:
                         z[held], given[held], cluster[held],
                         scaling=scaling, transition=matrix,
                     )  # fmt: skip
-                    row = {
-                        "set": name, "noise": f"{kind} {rate:g}", "seed": seed,
-                        "calibration": f"{scaling}, {how}",
-                    }  # fmt: skip
-                    row |= measure(
-                        found, z, given, data.code, cluster, held, test,
-                        trained.detector, matrix is not None,
+                    key = name, f"{kind} {rate:g}", f"{scaling}, {how}"
+                    measured = measure(
+                        found, z, given, data.code, cluster, held, test, weights[:, test],
+                        trained.detector if matrix is not None else None,
                     )  # fmt: skip
-                    rows.append(row)
-    table = pd.DataFrame(rows)
-    table.to_csv(arguments.work / "calibration.tsv", sep="\t", index=False)
-    shown = table.drop(columns="seed").groupby(["set", "noise", "calibration"]).mean()
+                    draws[key] = measured / arguments.seeds + draws.get(key, 0)
+    table = pd.DataFrame({key: told(values) for key, values in draws.items()}).T
+    table.to_csv(arguments.work / "calibration.tsv", sep="\t")
     with pd.option_context("display.width", 250, "display.max_columns", None):
-        print(shown.round(4).to_string())
+        print(table.to_string())
 
 
 def measure(
-    calibration, z, given, true, cluster, held, test, detector, allowed_for
-) -> dict[str, float]:  # type: ignore[no-untyped-def]
-    """Metrics of the test part with an interval of the ECE, and coverages."""
+    calibration: Calibration,
+    z: NDArray,
+    given: NDArray[np.int64],
+    true: NDArray[np.int64],
+    cluster: NDArray,
+    held: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+    weights: NDArray,
+    detector: Detector | None,
+) -> pd.DataFrame:
+    """Metrics of the test part, a row for each row of weights."""
     P = calibration(z[test])
-    drawn = resampled_weights(cluster[test], resamples=200, seed=1)
-    weights = np.vstack([np.ones((1, test.sum())), drawn])
     values = metric_draws(P, true[test], weights)
-    found = {
-        name: float(values[name][0])
-        for name in ("accuracy", "nll", "brier", "ece", "adaptive_ece")
-    }
-    found["ece_low"], found["ece_high"] = np.percentile(values["ece"][1:], [2.5, 97.5])
-    if allowed_for:
+    found = {name: values[name] for name in SHOWN}
+    labels = np.eye(z.shape[1])[given[held]]
+    if detector is not None:
         labels = detector.judge(z[held], given[held]).posterior
-    else:
-        labels = np.eye(z.shape[1])[given[held]]
     scores = label_scores(calibration(z[held]), labels, cluster[held])
     rows = np.arange(test.sum())
     for coverage in COVERAGES:
         sets = prediction_sets(P, scores, coverage=coverage)
-        hit = weights @ sets[rows, true[test]] / weights.sum(axis=1)
-        found[f"cover_{coverage:g}"] = hit[0]
-        found[f"low_{coverage:g}"], found[f"high_{coverage:g}"] = np.percentile(
-            hit[1:], [2.5, 97.5]
-        )
-        found[f"size_{coverage:g}"] = sets.sum(axis=1).mean()
-    return {name: float(value) for name, value in found.items()}
+        for name, value in (
+            ("coverage", sets[rows, true[test]]),
+            ("labels per set", sets.sum(axis=1)),
+        ):
+            found[f"{name} {coverage:g}"] = weights @ value / weights.sum(axis=1)
+    return pd.DataFrame(found)
+
+
+def told(values: pd.DataFrame) -> pd.Series:
+    """Each first value with the 95 % interval of the others."""
+    low, high = np.percentile(values.iloc[1:], [2.5, 97.5], axis=0)
+    first = values.iloc[0].to_numpy()
+    cells = [
+        f"{value:.3f} ({a:.3f} to {b:.3f})"
+        for value, a, b in zip(first, low, high, strict=True)
+    ]
+    return pd.Series(cells, index=values.columns)
 
 
 if __name__ == "__main__":

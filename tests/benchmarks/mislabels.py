@@ -8,7 +8,8 @@ entropy, and prints F1 at the default cut, area under precision and recall, and 
 rates, beside the area under the margin (AUM) of heads that learn from all of the labels.
 ``consensus`` is the mean rank by our probability, self-confidence and AUM. With ``--folds
 plain`` homologues may lie in different folds; ``--most 5000`` draws so many proteins of a
-larger set. cleanlab 2.9.0 must be installed.
+larger set. Scores are kept in WORK/mislabels; a second call adds what is missing. cleanlab
+2.9.0 must be installed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import rankdata
+from scipy.stats import t as student
 from sklearn.metrics import average_precision_score
 
 from omicsai.embedding import embed_sequences, load_encoder
@@ -88,17 +90,18 @@ def main() -> None:
         ]
         for kind, rate, seed in track(runs, total=len(runs), label=name):
             given = planted(data, X, kind, rate, seed)
-            fold = (
-                homology_folds(cluster, seed)
-                if arguments.folds == "homology"
-                else plain_folds(len(given), seed)
+            stem = (
+                f"{name}.{Path(arguments.encoder).name}.{arguments.most}.{arguments.folds}"
             )
-            logits = out_of_fold(X, given, fold, len(data.classes), seed)
-            area = area_under_margin(
-                new_head("linear", 2, X.shape[1], len(data.classes) + 1, 0, seed),
-                on_vectors(torch.from_numpy(X)), given, np.ones(len(X), bool), OPTIONS,
-            )  # fmt: skip
-            found = compare(logits, area, given, data.code)
+            kept = arguments.work / "mislabels" / f"{stem}.{kind}.{rate:g}.{seed}.npz"
+            if not kept.exists():
+                kept.parent.mkdir(exist_ok=True)
+                plain = arguments.folds == "plain"
+                fold = plain_folds(len(X), seed) if plain else homology_folds(cluster, seed)
+                logits, area = scores(X, given, fold, len(data.classes), seed)
+                np.savez(kept, logits=logits, area=area, given=given, true=data.code)
+            one = np.load(kept)
+            found = compare(one["logits"], one["area"], given, data.code)
             rows.append({"set": name, "kind": kind, "rate": rate, "seed": seed, **found})
     table = pd.DataFrame(rows)
     table.to_csv(arguments.work / f"mislabels.{arguments.folds}.tsv", sep="\t", index=False)
@@ -127,6 +130,17 @@ def planted(
     if kind == "class":
         return class_dependent_noise(data.code, classes, rate, seed=seed)
     return neighbour_dependent_noise(data.code, classes, rate, X, seed=seed)
+
+
+def scores(
+    X: NDArray, given: NDArray[np.int64], fold: NDArray, classes: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Out-of-fold logits (n, C), and area under the margin (n,) of heads that see all."""
+    area = area_under_margin(
+        new_head("linear", 2, X.shape[1], classes + 1, 0, seed),
+        on_vectors(torch.from_numpy(X)), given, np.ones(len(X), bool), OPTIONS,
+    )  # fmt: skip
+    return out_of_fold(X, given, fold, classes, seed), area
 
 
 def out_of_fold(
@@ -195,8 +209,7 @@ def tell(table: pd.DataFrame) -> None:
         print(table.groupby(["set", "kind", "rate"])[shown].mean().round(3).to_string())
         print(table.groupby("set")[values].mean().round(3).T.to_string())
     by_seed = table.groupby("seed")[values].mean()
-    half = 2.776 if len(by_seed) == 5 else 1.96  # t quantile of five seeds
-    half *= by_seed.std() / np.sqrt(len(by_seed))
+    half = student.ppf(0.975, len(by_seed) - 1) * by_seed.std() / np.sqrt(len(by_seed))
     for name in values:
         print(f"{name:36s} {by_seed[name].mean():.3f} ± {half[name]:.3f}")
     for name in ("estimate", "estimate_cleanlab"):

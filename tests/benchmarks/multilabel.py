@@ -59,10 +59,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     loss: {"weight_decay": 16.0} for loss in MULTILABEL_LOSSES
 }
 GRID = {"weight_decay": (4.0, 16.0)}
-COMMON = {"members": 1, "epochs": 20, "batch_size": 128}
+COMMON = {"head": "linear", "members": 1, "epochs": 20, "batch_size": 128}
 OWN_GRID: dict[str, dict[str, tuple]] = {
     "nnpu": {"annotated": (1.0, 0.7, 0.4)},
-    "proselflc": {"temperature": (0.5, 0.8)},
+    "proselflc": {"temperature": (0.5, 0.8), "exp_base": (16.0,)},
 }
 
 

@@ -36,10 +36,11 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["signalp", "deeploc"])
     parser.add_argument("--runs", default="noise", help="runs are in WORK/SET.RUNS")
     parser.add_argument("--reference", default="chosen")
+    parser.add_argument("--seeds", type=int, help="the first so many (default: all)")
     arguments = parser.parse_args()
     found = {}
     for name in arguments.sets:
-        found[name] = accuracies(arguments.work, name, arguments.runs)
+        found[name] = accuracies(arguments.work, name, arguments.runs, arguments.seeds)
         print(f"\n{name}: last (best) state, 95 % half-width of the last\n")
         tell(found[name])
         print(f"\n{name}: share of cross entropy's loss to noise\n")
@@ -52,7 +53,7 @@ def main() -> None:
     tell_losses(mean)
 
 
-def accuracies(work: Path, name: str, runs: str) -> Draws:
+def accuracies(work: Path, name: str, runs: str, seeds: int | None) -> Draws:
     """Accuracy on true test labels, mean of the seeds, first of the data itself."""
     labels = pd.read_csv(work / f"{name}.tsv", sep="\t", dtype=str)
     split = pd.read_csv(work / f"{name}.split.tsv", sep="\t", dtype=str)
@@ -64,7 +65,7 @@ def accuracies(work: Path, name: str, runs: str) -> Draws:
     weights = np.concatenate([np.ones((1, len(code))), weights])
     draws = {}
     for path in sorted((work / f"{name}.{runs}" / "outcomes").glob("*/*.safetensors")):
-        right = load_file(path)["logits"].argmax(axis=-1) == code
+        right = load_file(path)["logits"][:, :seeds].argmax(axis=-1) == code
         for state, one in zip(STATES, right.mean(axis=1), strict=True):
             key = state, path.parent.name.replace("_", " "), path.stem
             draws[key] = weights @ one / weights.sum(axis=1)

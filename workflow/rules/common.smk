@@ -110,8 +110,10 @@ def get_train_options(wildcards):
     """
     options = get_arguments("train")
     if wildcards.model == "control":  # of an option given twice, the last one counts
-        options += [f"--loss={settings.control}", "--multilabel-loss=bce"]
-        if settings.train.unknown == "pseudo" and settings.control != "proselflc":
+        several = settings.train.task == "multi"
+        loss = "bce" if several else settings.control
+        options += [f"--multilabel-loss={loss}" if several else f"--loss={loss}"]
+        if settings.train.unknown == "pseudo" and loss != "proselflc":
             options += ["--unknown=mask"]  # only ProSelfLC finds labels out
     return options
 
