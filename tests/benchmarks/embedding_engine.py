@@ -255,6 +255,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--budget", type=int, default=0)
+    parser.add_argument("--ways", nargs="+", help="measure these alone, and packed")
     parser.add_argument("--fixed", action="store_true")
     parser.add_argument("--only", help="run one way alone: for its peak memory")
     parser.add_argument("--memory", action="store_true")
@@ -275,6 +276,9 @@ def main() -> None:
                 "peak_mb": peak_mb() - before, "wall_rate": residues / min(seconds)
             }))  # fmt: skip
             return
+        if options.ways:
+            asked = {"packed", "one by one", *options.ways}
+            found = {name: run for name, run in found.items() if name in asked}
         best: dict[str, dict[str, float]] = {}
         outputs = {}
         for _ in range(options.rounds):
