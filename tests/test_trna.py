@@ -813,7 +813,7 @@ def test_isotype_learns_from_bodies_and_predicts_another_folder(
         "--members", "2", "--epochs", "8", "--out", tmp_path / "i",
     ) == 0  # fmt: skip
     metrics = json.loads((tmp_path / "i" / "metrics.json").read_text())
-    assert metrics["accuracy"] > 2 / 20
+    assert metrics["accuracy"] > 0.3
     for name in ("trna", "again"):
         assert (tmp_path / "i" / f"{name}.predictions.tsv").is_file()
     capsys.readouterr()
@@ -829,7 +829,8 @@ def test_ridge_head_takes_the_place_of_members_and_refuses_them(
 ):
     out = tmp_path / "i"
     assert run_omicsai("isotype", folder / "trna", "--out", out) == 0
-    assert json.loads((out / "metrics.json").read_text())["accuracy"] > 2 / 20
+    accuracy = json.loads((out / "metrics.json").read_text())["accuracy"]
+    assert accuracy > 0.5
     capsys.readouterr()
     assert run_omicsai("isotype", folder / "trna", "--members", "2", "--out", out) == 1
     assert "the ridge head has no members: choose head linear" in capsys.readouterr().err

@@ -73,3 +73,11 @@ def test_the_covariance_model_is_made_by_a_rule_where_it_is_asked_for(tmp_path):
     planned = snakemake(folder, "-n", "-p", "--", "number")
     assert f"omicsai covariance --alignment={seed}" in planned
     assert "--model results/covariance/trna.cm" in planned
+
+
+def test_predictions_of_another_batch_are_outputs_with_its_name(tmp_path):
+    more = "more\tpredict\ttrna\texample/trnas.fasta\t\n"
+    folder = new_project(tmp_path / "run", BATCHES + more)
+    planned = snakemake(folder, "-n", "-p", "--", "isotype")
+    assert "--predict more=results/batches/more/trna" in planned
+    assert "results/batches/trnas/isotype/more.predictions.tsv" in planned
