@@ -178,7 +178,7 @@ def trust_curves(history: dict[str, pd.DataFrame], names: dict[str, str]) -> Dra
             axes.set_ylim(0, 1.02)
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
             if axes.get_legend_handles_labels()[0]:
-                axes.legend(frameon=False, fontsize="small", loc="center right")
+                axes.legend(frameon=False, fontsize="small", loc="best")
 
     return draw(
         "trust",

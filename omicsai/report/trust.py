@@ -52,6 +52,6 @@ def noise_matrix(transition: NDArray[np.float64], classes: list[str]) -> Drawing
         "noise-matrix",
         "Heat map: estimated share of each true class recorded as another class.",
         plot,
-        wide=(WIDE * 0.55, WIDE * 0.45),
+        wide=(WIDE * 0.75, WIDE * 0.45),
         narrow=(NARROW, NARROW * 0.9),
     )
