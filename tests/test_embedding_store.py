@@ -364,3 +364,16 @@ def test_shards_fill_the_store_and_merge(tmp_path, run_omicsai, caplog):
     assert run_omicsai("embed", fasta, "--out", tmp_path / "alone" / "out.h5") == 0
     assert out.read_bytes() == (tmp_path / "alone" / "out.h5").read_bytes()
     assert run_omicsai("embed", fasta, *common, "--shard", 4, "--out", out) == 1
+
+
+def test_equal_parts_are_equal_bytes(tmp_path):
+    vectors = np.arange(6, dtype=np.float32).reshape(2, 3)
+    residues = [np.ones((4, 3), dtype=np.float16), np.zeros((2, 3), dtype=np.float16)]
+    digests = [sequence_digest("MKTA"), sequence_digest("GG")]
+    written = {
+        EmbeddingStore(tmp_path / str(i), IDENTITY)
+        .append(digests, vectors, residues)
+        .read_bytes()
+        for i in range(6)
+    }
+    assert len(written) == 1

@@ -202,7 +202,9 @@ class EmbeddingStore:
         part = self.folder / f"part-{kind}{part_name(raw)}.safetensors"
         with self._writing(), atomic_path(part) as temporary:
             sums = {name: checksum(name, value) for name, value in content.items()}
-            save_file(content, temporary, metadata=sums)
+            # several keys would be written in an order of chance
+            about = {"checksums": json.dumps(sums, sort_keys=True)}
+            save_file(content, temporary, metadata=about)
         return part
 
     def write_json(self, name: str, value: Any) -> None:
@@ -244,7 +246,8 @@ def checked(file: Any, name: str) -> NDArray:
         If it is damaged.
     """
     value: NDArray = file.get_tensor(name)
-    if checksum(name, value) != (file.metadata() or {}).get(name):
+    sums = json.loads((file.metadata() or {}).get("checksums", "{}"))
+    if checksum(name, value) != sums.get(name):
         raise ValueError(f"the checksum of its {name} does not fit")
     return value
 
