@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,23 +106,14 @@ def product_name(header: str) -> str:
 
 def _alike(records: Sequence[Record], others: Sequence[Record], threads: int) -> set[str]:
     """Ids of the records at least 90 % identical to one of the others."""
-    from omicsai.homology.mmseqs import make_database, run_mmseqs
+    from omicsai.homology.mmseqs import search_hits
 
-    with tempfile.TemporaryDirectory(prefix="omicsai-alike-") as name:
-        folder = Path(name)
-        target, query = (
-            make_database(folder / part, [r.residues for r in some], range(len(some)))
-            for part, some in (("records", records), ("others", others))
-        )
-        run_mmseqs(
-            "search", query, target, folder / "hits", folder / "tmp", "--min-seq-id", 0.9,
-            "-c", 0.5, "--cov-mode", 5, "--max-seqs", 1000, "--alignment-mode", 3,
-            threads=threads,
-        )  # fmt: skip
-        table = folder / "hits.tsv"
-        run_mmseqs("createtsv", query, target, folder / "hits", table, threads=threads)
-        hits = {int(line.split("\t")[1]) for line in table.read_text().splitlines()}
-    return {records[i].id for i in hits}
+    hits = search_hits(
+        [record.residues for record in others], [record.residues for record in records],
+        "--min-seq-id", 0.9, "-c", 0.5, "--cov-mode", 5, "--max-seqs", 1000,
+        "--alignment-mode", 3, threads=threads,
+    )  # fmt: skip
+    return {records[i].id for i in hits[:, 1]}
 
 
 def _clans(built: pd.DataFrame) -> str:

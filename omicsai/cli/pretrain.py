@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import random
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,23 +156,12 @@ def _chosen(arguments: argparse.Namespace) -> tuple[list[Record], dict[str, str]
 
 def related(records: Sequence[Record], others: Sequence[Record], threads: int) -> set[str]:
     """Ids of the records that MMseqs2 aligns to one of the others (sensitivity 5.7)."""
-    from omicsai.homology.mmseqs import make_database, run_mmseqs
+    from omicsai.homology.mmseqs import search_hits
 
-    with tempfile.TemporaryDirectory(prefix="omicsai-related-") as name:
-        folder = Path(name)
-        query, target = (
-            make_database(
-                folder / part, [record.residues for record in some], range(len(some))
-            )
-            for part, some in (("records", records), ("others", others))
-        )
-        # one alignment settles it: no traceback, stop at the first
-        run_mmseqs(
-            "search", query, target, folder / "hits", folder / "tmp", "-e", EVALUE,
-            "-s", 5.7, "--max-seqs", 50, "--alignment-mode", 2, "--max-accept", 1,
-            threads=threads,
-        )  # fmt: skip
-        table = folder / "hits.tsv"
-        run_mmseqs("createtsv", query, target, folder / "hits", table, threads=threads)
-        hits = {int(line.split("\t")[0]) for line in table.read_text().splitlines()}
-    return {records[i].id for i in hits}
+    # one alignment settles it: no traceback, stop at the first
+    hits = search_hits(
+        [record.residues for record in records], [record.residues for record in others],
+        "-e", EVALUE, "-s", 5.7, "--max-seqs", 50, "--alignment-mode", 2,
+        "--max-accept", 1, threads=threads,
+    )  # fmt: skip
+    return {records[i].id for i in hits[:, 0]}

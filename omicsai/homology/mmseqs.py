@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 from omicsai.errors import InputError, ToolError
 from omicsai.tables.files import write_text
 
-__all__ = ["cluster_sequences", "make_database", "mmseqs_version", "run_mmseqs"]
+__all__ = [
+    "cluster_sequences",
+    "make_database",
+    "mmseqs_version",
+    "run_mmseqs",
+    "search_hits",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +114,40 @@ def make_database(place: Path, residues: Sequence[str], keys: Iterable[int]) -> 
     # --shuffle 0 keeps the input order, --dbtype 1: amino acids whatever they look like
     run_mmseqs("createdb", fasta, place, "--shuffle", 0, "--dbtype", 1)
     return place
+
+
+def search_hits(
+    queries: Sequence[str],
+    targets: Sequence[str],
+    *options: str | float,
+    threads: int = 1,
+) -> NDArray[np.int64]:
+    """Search sequences against others with ``mmseqs search``.
+
+    Parameters
+    ----------
+    queries, targets
+        Canonical residues.
+    options
+        Further options of the command.
+    threads
+        CPU threads.
+
+    Returns
+    -------
+    (m, 2) int64
+        Indices of the query and the target of each alignment.
+    """
+    with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
+        folder = Path(name)
+        query = make_database(folder / "queries", queries, range(len(queries)))
+        target = make_database(folder / "targets", targets, range(len(targets)))
+        hits, table = folder / "hits", folder / "hits.tsv"
+        run_mmseqs("search", query, target, hits, folder / "tmp", *options, threads=threads)
+        run_mmseqs("createtsv", query, target, hits, table, threads=threads)
+        lines = table.read_text().splitlines()
+    ends = [list(map(int, line.split("\t")[:2])) for line in lines]
+    return np.array(ends, dtype=np.int64).reshape(-1, 2)
 
 
 def cluster_sequences(
