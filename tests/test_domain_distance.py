@@ -150,6 +150,11 @@ def test_enrichment_is_fishers_test():
         for table in ([[5, 1], [1, 13]], [[1, 13], [5, 1]], [[1, 13], [0, 6]])
     ]
     assert first["p_adjusted"] == pytest.approx(min(p) * 3)
+    # of several labels each is a class
+    several = {key: f"{name};all" for key, name in classes.items()}
+    again = enrichment(pd.DataFrame([*rows, rows[0]]), several)
+    assert list(again.iloc[0])[:5] == list(first)[:5]
+    assert (again.loc[again["class"] == "all", "p_adjusted"] == 1).all()
 
 
 def test_gained_and_lost_between_two_libraries():

@@ -314,6 +314,14 @@ def test_format_versions_may_be_mixed(few, tmp_path):
     assert len(open_library(mixed, cache=tmp_path)) == 2
 
 
+def test_a_name_that_would_be_two_families_is_refused(few, tmp_path):
+    text = few.read_text()
+    name = read_profiles(few)[0].name
+    (tmp_path / "x.hmm").write_text(text.replace(name, "kinase,fused"))
+    with pytest.raises(InputError, match="'kinase,fused' has a comma in its name"):
+        read_profiles(tmp_path / "x.hmm")
+
+
 def test_a_gzip_cut_short_is_named(few, tmp_path):
     packed = gzip.compress(few.read_bytes())
     (tmp_path / "cut.hmm.gz").write_bytes(packed[: len(packed) // 2])

@@ -20,6 +20,7 @@ from sklearn.metrics import matthews_corrcoef
 from omicsai import config
 from omicsai.embedding import write_embeddings
 from omicsai.errors import InputError
+from omicsai.robust import checkpoint as checkpoints
 from omicsai.robust import multilabel as ml
 from omicsai.robust import multilabel_metrics as metrics
 from omicsai.robust.label_matrix import label_matrix, propagate
@@ -654,6 +655,38 @@ def test_pilot_runs_choose_the_decay_and_are_recorded(made):
     found = trained_on(made, options=replace(QUICK, weight_decay=None, epochs=5))
     assert found.classifier.settings["weight_decay"] in DECAYS
     assert found.classifier.settings["task"] == "multi"
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(made, tmp_path, monkeypatch):
+    options = replace(
+        QUICK, loss="proselflc", head="mlp", hidden=8, weight_decay=None, epochs=5
+    )
+    whole = trained_on(made, options=options, fold=made.fold)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY_SECONDS", 0)
+    saves = []
+
+    def save_and_stop(self, state, epoch, history, save=checkpoints.Checkpoint.save):
+        save(self, state, epoch, history)
+        saves.append((self.path.stem, epoch))
+        if len(saves) % 4 == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.Checkpoint, "save", save_and_stop)
+    for _ in range(20):
+        try:
+            found = train_multilabel(
+                made.X, made.cells, made.part, made.cluster, made.fold, options,
+                checkpoints=tmp_path / "state",
+            )  # fmt: skip
+            break
+        except KeyboardInterrupt:
+            continue
+    runs = [f"pilot.{decay:g}" for decay in DECAYS] + ["train"]
+    assert saves == [(run, epoch) for run in runs for epoch in range(1, 6)]
+    np.testing.assert_array_equal(found.held_out_logits, whole.held_out_logits)
+    np.testing.assert_array_equal(found.classifier.threshold, whole.classifier.threshold)
+    assert found.history.equals(whole.history)
+    assert found.pilot.equals(whole.pilot)
 
 
 def test_planted_missing_and_wrong_labels_are_found(made):

@@ -322,7 +322,8 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def test_a_killed_command_is_repeated_to_the_same_files(tmp_path):
+@pytest.mark.parametrize("task", ["single", "multi"])
+def test_a_killed_command_is_repeated_to_the_same_files(tmp_path, task):
     from omicsai.embedding.hdf5 import write_embeddings
 
     features, labels, part, cluster = blobs(counts=(30, 30))
@@ -336,7 +337,7 @@ def test_a_killed_command_is_repeated_to_the_same_files(tmp_path):
     ).to_csv(tmp_path / "split.tsv", sep="\t", index=False)
     command = [
         "train", "--embeddings", "x.h5", "--labels", "labels.tsv", "--split", "split.tsv",
-        "--members", "2", "--epochs", "5", "--out",
+        "--task", task, "--members", "2", "--epochs", "5", "--out",
     ]  # fmt: skip
 
     def call(kill: int, out: str) -> int:

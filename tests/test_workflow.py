@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -284,8 +285,14 @@ def test_several_labels_a_sequence_run_to_a_page_of_their_own(finished, tmp_path
     called = table["label"].dropna().str.split(";").explode()
     assert set(called) <= {*classes, "shared"}
     assert len(table) == (folder / "new.fasta").read_text().count(">")
-    assert "Fmax" in (results / "report.html").read_text()
+    page = (results / "report.html").read_text()
+    assert "Fmax" in page
+    for section in ("data", "split", "domains", "labels"):
+        assert f'<section id="{section}">' in page
     assert "Nothing to be done" in snakemake(folder, "-n")
+    # another task makes other files, and the old ones do not stand in for them
+    single = snakemake(folder, "-n", "--config", "train={task: single}")
+    assert re.search(r"train_model +2", single)
 
 
 @pytest.mark.parametrize(

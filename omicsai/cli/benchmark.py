@@ -128,6 +128,7 @@ def run(arguments: argparse.Namespace) -> None:
         stage="benchmark",
         options={
             **options.model_dump(),
+            "label_column": arguments.label_column,
             "head": laboratory.options.head,
             "weight_decay": laboratory.options.weight_decay,
             "seed": arguments.seed,

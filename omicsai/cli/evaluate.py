@@ -174,7 +174,11 @@ def run(arguments: argparse.Namespace) -> None:
     write_provenance(
         arguments.out / "evaluate.provenance.json",
         stage="evaluate",
-        options={**options.model_dump(), "seed": arguments.seed},
+        options={
+            **options.model_dump(),
+            "label_column": arguments.label_column,
+            "seed": arguments.seed,
+        },
         inputs=inputs,
     )
     low, high = metrics["intervals"]["accuracy"]

@@ -25,6 +25,7 @@ def train(
     labels: list[str],
     features: NDArray,
     encoder: dict[str, str],
+    checkpoints: Path,
 ) -> None:
     """Train on the sequences of a split and write the model folder."""
     from dataclasses import fields, replace
@@ -62,6 +63,7 @@ def train(
             }
         ),
         read_hierarchy(options.hierarchy),
+        checkpoints=checkpoints,
     )
     classifier = replace(trained.classifier, encoder=encoder)
     save_multilabel(classifier, arguments.out)
@@ -90,7 +92,11 @@ def train(
     write_provenance(
         arguments.out / "train.provenance.json",
         stage="train",
-        options={**options.model_dump(), "seed": arguments.seed},
+        options={
+            **options.model_dump(),
+            "label_column": arguments.label_column,
+            "seed": arguments.seed,
+        },
         inputs=inputs,
         tools=package_versions("torch", "numpy"),
     )
@@ -197,7 +203,11 @@ def evaluate(arguments: argparse.Namespace, options: EvaluateOptions) -> None:
     write_provenance(
         arguments.out / "evaluate.provenance.json",
         stage="evaluate",
-        options={**options.model_dump(), "seed": arguments.seed},
+        options={
+            **options.model_dump(),
+            "label_column": arguments.label_column,
+            "seed": arguments.seed,
+        },
         inputs=inputs,
     )
     low, high = metrics["intervals"]["fmax"]

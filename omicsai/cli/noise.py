@@ -74,7 +74,11 @@ def run(arguments: argparse.Namespace) -> None:
     write_provenance(
         arguments.out.with_suffix(".provenance.json"),
         stage="noise",
-        options={**options.model_dump(), "seed": arguments.seed},
+        options={
+            **options.model_dump(),
+            "label_column": arguments.label_column,
+            "seed": arguments.seed,
+        },
         inputs=inputs,
     )
     logger.info("%d of %d labels made wrong", int(table["wrong"].sum()), len(ids))

@@ -72,7 +72,11 @@ def run(arguments: argparse.Namespace) -> None:
     if options.task == "multi":
         from omicsai.cli import multilabel
 
-        multilabel.train(arguments, options, split, labels, vectors[rows], encoder)
+        multilabel.train(
+            arguments, options, split, labels, vectors[rows], encoder,
+            arguments.out / CHECKPOINTS,
+        )  # fmt: skip
+        shutil.rmtree(arguments.out / CHECKPOINTS, ignore_errors=True)
         return
     several = sum(len(split_labels(label)) > 1 for label in labels)
     if several:
@@ -118,7 +122,11 @@ def run(arguments: argparse.Namespace) -> None:
     write_provenance(
         arguments.out / "train.provenance.json",
         stage="train",
-        options={**options.model_dump(), "seed": arguments.seed},
+        options={
+            **options.model_dump(),
+            "label_column": arguments.label_column,
+            "seed": arguments.seed,
+        },
         inputs=inputs,
         tools=package_versions("torch", "numpy"),
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from omicsai.sequences import split_labels
 from omicsai.tables import Column, Table
 
 __all__ = [
@@ -68,7 +69,7 @@ def enrichment(domains: pd.DataFrame, classes: Mapping[str, str]) -> pd.DataFram
     domains
         Table of `resolve_overlaps`.
     classes
-        Class of each labelled protein; others do not count.
+        Class of each labelled protein, or several joined by ``;``; others do not count.
 
     Returns
     -------
@@ -81,13 +82,14 @@ def enrichment(domains: pd.DataFrame, classes: Mapping[str, str]) -> pd.DataFram
 
     owners = _owners(domains)
     owners = owners[owners["id"].isin(classes)]
-    sizes = pd.Series(list(classes.values()), dtype=object).value_counts()
     if owners.empty:
         return ENRICHMENT.frame([])
-    owners = owners.assign(group=owners["id"].map(dict(classes)))
+    groups = pd.Series(dict(classes), name="group").map(split_labels).explode()
+    sizes = groups.value_counts()
     total = len(classes)
     having = owners["profile"].value_counts()
-    inside = owners.groupby(["group", "profile"], sort=True).size().reset_index(name="n")
+    grouped = owners.join(groups, on="id")
+    inside = grouped.groupby(["group", "profile"], sort=True).size().reset_index(name="n")
     size = inside["group"].map(sizes).to_numpy(dtype=int)
     n = inside["n"].to_numpy(dtype=int)
     owned = inside["profile"].map(having).to_numpy(dtype=int)

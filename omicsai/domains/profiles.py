@@ -160,8 +160,8 @@ def read_profiles(path: Path | str) -> list[HMM]:
     Raises
     ------
     InputError
-        If the file is missing, empty, damaged, holds a nucleotide profile, or names a
-        profile twice.
+        If the file is missing, empty, damaged, holds a nucleotide profile, names a
+        profile twice, or with a comma.
     """
     return list(_read(Path(path)))
 
@@ -228,6 +228,11 @@ def _check(profile: HMM, path: Path, seen: set[str]) -> None:
     if profile.name in seen:
         raise InputError(
             f"{path} names the profile '{profile.name}' twice: keep one of them"
+        )
+    if "," in profile.name:
+        raise InputError(
+            f"{path}, profile '{profile.name}' has a comma in its name, which is what "
+            "separates the families of an architecture: rename it"
         )
     seen.add(profile.name)
 

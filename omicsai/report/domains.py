@@ -17,9 +17,8 @@ from omicsai.report.figures import (
     WIDE,
     Drawing,
     draw,
-    embedding_map,
 )
-from omicsai.report.story import Batch, Story
+from omicsai.report.story import Batch, Sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,22 +32,17 @@ SIGNIFICANT = 0.05
 TEETH = 2  # of the ragged edge of a truncated domain
 
 
-def domain_figures(story: Story, batches: list[Batch]) -> dict[str, Drawing | None]:
+def domain_figures(batches: list[Batch]) -> dict[str, Drawing | None]:
     """Draw what the section shows; None where there is nothing to show."""
     drawn = _architectures_to_draw(batches)
     colours = _profile_colours(batches)
     return {
         "architectures": _architectures(drawn, colours) if len(drawn) else None,
         "coverage": _coverage(batches) if len(drawn) else None,
-        "domain_map": (
-            embedding_map(story.domain_map, story.classifier.classes, name="domain_map")
-            if len(story.domain_map)
-            else None
-        ),
     }
 
 
-def domain_tables(story: Story, batches: list[Batch]) -> dict[str, pd.DataFrame]:
+def domain_tables(story: Sequences, batches: list[Batch]) -> dict[str, pd.DataFrame]:
     """Tables of the section: architectures, families by class."""
     if not batches:
         return {"architectures": pd.DataFrame(), "enrichment": pd.DataFrame()}

@@ -10,8 +10,14 @@ import numpy as np
 import pandas as pd
 
 from omicsai.report.figures import CONTROL, GREY, MODEL, NARROW, WIDE, Drawing, draw
-from omicsai.report.page import SHOWN_ROWS, environment, shown_table, trna_tables
-from omicsai.report.story import read_json, read_provenance, read_times
+from omicsai.report.page import (
+    environment,
+    sequence_sections,
+    shown_table,
+    told_apart,
+    trna_tables,
+)
+from omicsai.report.story import read_json, read_sequences
 from omicsai.report.trna import TrnaBatch
 from omicsai.version import __version__
 
@@ -51,7 +57,6 @@ def multilabel_page(
         If a table of a stage that always runs is missing or broken.
     """
     from omicsai.robust.evaluation import CALIBRATION
-    from omicsai.robust.mislabels import EXAMPLES
     from omicsai.robust.multilabel_mislabels import MULTILABEL_SUSPECTS
     from omicsai.robust.multilabel_prediction import LABEL_COUNTS, MULTILABEL_PREDICTIONS
     from omicsai.robust.multilabel_train import MULTILABEL_HISTORY, MULTILABEL_LOSSES
@@ -67,16 +72,19 @@ def multilabel_page(
     models = {"model": metrics} | (
         {"control": metrics["control"]} if "control" in metrics else {}
     )
-    names = {which: MULTILABEL_LOSSES[one["loss"]] for which, one in models.items()}
+    names = told_apart(
+        {which: MULTILABEL_LOSSES[one["loss"]] for which, one in models.items()}
+    )
     history = {
         which: MULTILABEL_HISTORY.read(results / which / "history.tsv") for which in models
     }
-    predictions = {}
-    for batch in batches:
-        file = results / "batches" / batch / "predictions.tsv"
-        if file.is_file():
-            predictions[batch] = MULTILABEL_PREDICTIONS.read(file)
-    examples = EXAMPLES.read(results / "model" / "examples.tsv")
+    story = read_sequences(results, batches, MULTILABEL_PREDICTIONS)
+    shared = sequence_sections(story)
+    predictions = {
+        batch.name: batch.predictions
+        for batch in story.batches
+        if batch.predictions is not None
+    }
     counts = LABEL_COUNTS.read(results / "evaluation" / "confusion.tsv")
     lists = {
         problem: suspects[suspects["problem"] == problem].drop(
@@ -84,43 +92,41 @@ def multilabel_page(
         )
         for problem in ("missing", "wrong")
     }
+    figures = {
+        "learning": learning(history, names),
+        "calibration": calibration(
+            CALIBRATION.read(results / "evaluation" / "calibration.tsv"), names
+        ),
+    }
+    tables = {
+        "labels": shown_table("labels", counts.sort_values("mcc", ascending=False)),
+        "missing": shown_table("missing", lists["missing"]),
+        "wrong": shown_table("wrong", lists["wrong"]),
+        "predictions": {
+            batch: shown_table(f"predictions_{batch}", frame)
+            for batch, frame in predictions.items()
+        },
+    }
     return (
         environment()
         .get_template("multilabel.html")
         .render(
+            shared,
+            figures=shared["figures"] | figures,
+            tables=shared["tables"] | tables,
             title=title,
             version=__version__,
+            story=story,
             m=metrics,
             models=models,
             names=names,
             metric_names=METRIC_NAMES,
-            labelled=int((examples["label"] != "").sum()),
-            training=len(examples),
-            audit=read_json(results / "split" / "audit.json"),
             novel={b: int(p["novel"].sum()) for b, p in predictions.items()},
             uncalled={b: int((p["label"] == "").sum()) for b, p in predictions.items()},
             predicted={b: len(p) for b, p in predictions.items()},
             suspected={problem: len(frame) for problem, frame in lists.items()},
-            figures={
-                "learning": learning(history, names),
-                "calibration": calibration(
-                    CALIBRATION.read(results / "evaluation" / "calibration.tsv"), names
-                ),
-            },
-            tables={
-                "labels": shown_table("labels", counts.sort_values("mcc", ascending=False)),
-                "missing": shown_table("missing", lists["missing"]),
-                "wrong": shown_table("wrong", lists["wrong"]),
-                "times": shown_table("times", read_times(results / "benchmarks", batches)),
-                "predictions": {
-                    batch: shown_table(f"predictions_{batch}", frame)
-                    for batch, frame in predictions.items()
-                },
-            },
             trna=trna,
             trna_tables={batch.name: trna_tables(batch) for batch in trna},
-            provenance=read_provenance(results, batches),
-            shown_rows=SHOWN_ROWS,
         )
     )
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from omicsai.report import domains, figures
 from omicsai.report.dynamics import trust_curves
 from omicsai.report.leakage import identity_to_train, leaking_sequences
-from omicsai.report.story import Batch, Story
+from omicsai.report.story import Batch, Sequences, Story
 from omicsai.report.trna import TrnaBatch
 from omicsai.report.trust import noise_matrix
 from omicsai.robust.options import LOSSES
@@ -21,7 +21,10 @@ from omicsai.sequences import split_labels
 from omicsai.sequences.check import UNMATCHED_LABEL
 from omicsai.version import __version__
 
-__all__ = ["render_page", "render_trna_page", "trna_tables"]
+__all__ = [
+    "render_page", "render_trna_page", "sequence_sections", "shown_table", "told_apart",
+    "trna_tables",
+]  # fmt: skip
 
 SHOWN_ROWS = 10  # visible before "show all"
 LONG_TEXT = 28  # characters of a cell that may wrap
@@ -150,10 +153,8 @@ def _context(story: Story) -> dict[str, Any]:
     """Everything the template shows besides the story itself."""
     metrics = story.metrics
     losses = {"model": metrics["loss"], "control": metrics["control"]["loss"]}
-    names = {which: LOSSES[loss] for which, loss in losses.items()}
-    if losses["model"] == losses["control"]:
-        names = {which: f"{name} ({which})" for which, name in names.items()}
-    proteins = [batch for batch in story.batches if batch.domains is not None]
+    names = told_apart({which: LOSSES[loss] for which, loss in losses.items()})
+    shared = sequence_sections(story)
     predicted = [batch for batch in story.batches if batch.predictions is not None]
     novel = pd.concat(
         [
@@ -164,22 +165,15 @@ def _context(story: Story) -> dict[str, Any]:
         or [pd.DataFrame()],
         ignore_index=True,
     )
-    return {
+    return shared | {
         "losses": losses,
         "loss_names": names,
         "one_loss": losses["model"] == losses["control"],
         "pilot": _best_by_method(story.pilot),
         "metric_names": METRIC_NAMES,
-        "counts": _counts(story),
-        "set_aside": {
-            batch.name: int((~_is_unmatched_label(batch)).sum()) for batch in story.batches
-        },
         "classes": story.classifier.classes,
         "control_truth": _positive_control(story),
         "truth_metrics": _against_truth(story),
-        "proteins": proteins,
-        "domain_summary": domains.summary(proteins),
-        "resolution": _option(story, "annotate", "resolution", "strict"),
         "predicted": predicted,
         "novel_count": len(novel),
         "novel_fdr": _option(story, "predict", "novel_fdr", 0.1),
@@ -187,15 +181,14 @@ def _context(story: Story) -> dict[str, Any]:
         "expected_wrong": float(story.suspects["wrong_probability"].sum()),
         "map_kinds": set(story.map["kind"]),
         "figures": {
-            "labels": figures.label_counts(_labels_by_part(story)),
-            "leaking": (
-                leaking_sequences(story.comparison) if len(story.comparison) else None
+            **shared["figures"],
+            "domain_map": (
+                figures.embedding_map(
+                    story.domain_map, story.classifier.classes, name="domain_map"
+                )
+                if len(story.domain_map)
+                else None
             ),
-            "identity_to_train": identity_to_train(
-                story.identity_to_train,
-                story.audit["definition"]["identity_threshold"],
-            ),
-            **domains.domain_figures(story, proteins),
             "map": figures.embedding_map(story.map, story.classifier.classes),
             "learning": figures.learning_curves(story.history, names),
             "trust": (
@@ -222,37 +215,69 @@ def _context(story: Story) -> dict[str, Any]:
             ),
         },
         "tables": {
-            "rejected": _table(
-                "rejected",
-                _stack(story, "rejected")[["batch", "id", "file", "line", "reason"]],
-            ),
-            "duplicates": _table("duplicates", _stack(story, "duplicates")),
-            "clusters": _table("clusters", story.clusters),
-            "crossing": _table("crossing", story.crossing),
-            "removed": _table("removed", story.removed),
-            "comparison": _table("comparison", story.comparison),
-            **{
-                name: _table(name, frame)
-                for name, frame in domains.domain_tables(story, proteins).items()
-            },
-            "family_changes": {
-                name: _table(f"family_changes_{name}", frame)
-                for name, frame in domains.changes(proteins).items()
-            },
-            "suspects": _table("suspected_mislabels", _suspects(story, proteins)),
+            **shared["tables"],
+            "suspects": _table("suspected_mislabels", _suspects(story)),
             "novel": _table("novel", novel),
             "predictions": {
                 batch.name: _table(f"predictions_{batch.name}", batch.predictions)
                 for batch in predicted
                 if batch.predictions is not None
             },
-            "times": _table("times", story.times),
+        },
+    }
+
+
+def told_apart(names: dict[str, str]) -> dict[str, str]:
+    """Names of the models' losses; where they are the same one, with whose it is."""
+    if len(set(names.values())) == len(names):
+        return names
+    return {which: f"{name} ({which})" for which, name in names.items()}
+
+
+def sequence_sections(story: Sequences) -> dict[str, Any]:
+    """Everything the sections on data, split, domains and provenance show."""
+    proteins = [batch for batch in story.batches if batch.domains is not None]
+    tables = {
+        "rejected": _stack(story, "rejected")[["batch", "id", "file", "line", "reason"]],
+        "duplicates": _stack(story, "duplicates"),
+        "clusters": story.clusters,
+        "crossing": story.crossing,
+        "removed": story.removed,
+        "comparison": story.comparison,
+        **domains.domain_tables(story, proteins),
+        "times": story.times,
+    }
+    return {
+        "counts": _counts(story),
+        "set_aside": {
+            batch.name: int((~_is_unmatched_label(batch)).sum()) for batch in story.batches
+        },
+        "domain_summary": domains.summary(proteins),
+        "resolution": _option(story, "annotate", "resolution", "strict"),
+        "figures": {
+            "labels": figures.label_counts(_labels_by_part(story)),
+            "leaking": (
+                leaking_sequences(story.comparison) if len(story.comparison) else None
+            ),
+            "identity_to_train": identity_to_train(
+                story.identity_to_train,
+                story.audit["definition"]["identity_threshold"],
+            ),
+            **domains.domain_figures(proteins),
+            "domain_map": None,
+        },
+        "tables": {
+            **{name: _table(name, frame) for name, frame in tables.items()},
+            "family_changes": {
+                name: _table(f"family_changes_{name}", frame)
+                for name, frame in domains.changes(proteins).items()
+            },
         },
         "shown_rows": SHOWN_ROWS,
     }
 
 
-def _counts(story: Story) -> dict[str, int]:
+def _counts(story: Sequences) -> dict[str, int]:
     usable = sum(len(batch.records) for batch in story.batches)
     merged = sum(len(batch.duplicates) for batch in story.batches)
     labels = sum(int(_is_unmatched_label(batch).sum()) for batch in story.batches)
@@ -352,7 +377,7 @@ def _against_truth(story: Story) -> dict[str, float]:
     return values
 
 
-def _labels_by_part(story: Story) -> pd.DataFrame:
+def _labels_by_part(story: Sequences) -> pd.DataFrame:
     """Count each label (rows, most frequent first) by part (columns)."""
     cells = [
         (label, part)
@@ -369,16 +394,16 @@ def _labels_by_part(story: Story) -> pd.DataFrame:
     return counts.loc[order, parts]
 
 
-def _stack(story: Story, attribute: str) -> pd.DataFrame:
+def _stack(story: Sequences, attribute: str) -> pd.DataFrame:
     tables = [getattr(batch, attribute) for batch in story.batches]
     named = [t.assign(batch=b.name) for t, b in zip(tables, story.batches, strict=True)]
     frame = pd.concat(named, ignore_index=True)
     return frame[["batch", *[name for name in frame if name != "batch"]]]
 
 
-def _suspects(story: Story, batches: list[Batch]) -> pd.DataFrame:
+def _suspects(story: Story) -> pd.DataFrame:
     """Suspected mislabels with the domain architecture of each."""
-    found = [b.architectures for b in batches if b.architectures is not None]
+    found = [b.architectures for b in story.batches if b.architectures is not None]
     frame = story.suspects.drop(columns="cluster")
     if found:
         by_id = pd.concat(found).drop_duplicates("id").set_index("id")["architecture"]
@@ -390,7 +415,7 @@ def _suspects(story: Story, batches: list[Batch]) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _option(story: Story, stage: str, name: str, otherwise: Any) -> Any:
+def _option(story: Sequences, stage: str, name: str, otherwise: Any) -> Any:
     """Value that a stage ran with."""
     for key, record in story.provenance.items():
         if key.startswith(stage):

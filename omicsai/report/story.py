@@ -13,8 +13,9 @@ from omicsai.errors import InputError
 
 if TYPE_CHECKING:
     from omicsai.robust import Classifier, Detector
+    from omicsai.tables import Table
 
-__all__ = ["Batch", "Story", "read_story"]
+__all__ = ["Batch", "Sequences", "Story", "read_sequences", "read_story"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Batch:
     metrics: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class Story:
-    """Everything the page shows."""
+@dataclass(frozen=True, kw_only=True)
+class Sequences:
+    """What every page of proteins shows: their batches, split and domains, and the jobs."""
 
     batches: list[Batch]
     split: pd.DataFrame
@@ -43,17 +44,23 @@ class Story:
     comparison: pd.DataFrame
     identity_to_train: pd.DataFrame
     audit: dict[str, Any]
+    examples: pd.DataFrame
+    provenance: dict[str, dict[str, Any]]
+    times: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story(Sequences):
+    """Everything the page of one label a sequence shows."""
+
     metrics: dict[str, Any]
     calibration: pd.DataFrame
     tested: pd.DataFrame
     history: dict[str, pd.DataFrame]
     pilot: pd.DataFrame
     suspects: pd.DataFrame
-    examples: pd.DataFrame
     classifier: Classifier
     detector: Detector
-    provenance: dict[str, dict[str, Any]]
-    times: pd.DataFrame
     truth: pd.DataFrame | None = None
     map: pd.DataFrame = field(default_factory=pd.DataFrame)
     domain_map: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -81,19 +88,12 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
     InputError
         If a table of a stage that always runs is missing or broken.
     """
-    from omicsai.homology import (
-        CLUSTERS,
-        COMPARISON,
-        CROSSING,
-        IDENTITY_TO_TRAIN,
-        REMOVED,
-        SPLIT,
-    )
     from omicsai.robust import load_classifier
     from omicsai.robust.detection import load_detector
     from omicsai.robust.evaluation import CALIBRATION, TESTED
-    from omicsai.robust.mislabels import EXAMPLES, SUSPECTS
+    from omicsai.robust.mislabels import SUSPECTS
     from omicsai.robust.pilot import PILOT
+    from omicsai.robust.prediction import PREDICTIONS
     from omicsai.robust.train import HISTORY
     from omicsai.simulate import TRUTH
 
@@ -108,16 +108,7 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
         for folder in (results / "model", results / "evaluation")
     ]
     return Story(
-        batches=[_read_batch(results / "batches" / name, name) for name in batches],
-        split=SPLIT.read(results / "split" / "split.tsv"),
-        clusters=CLUSTERS.read(results / "split" / "clusters.tsv"),
-        crossing=CROSSING.read(results / "split" / "crossing.tsv"),
-        removed=REMOVED.read(results / "split" / "removed.tsv"),
-        comparison=COMPARISON.read(results / "split" / "comparison.tsv"),
-        identity_to_train=IDENTITY_TO_TRAIN.read(
-            results / "split" / "identity_to_train.tsv"
-        ),
-        audit=read_json(results / "split" / "audit.json"),
+        **vars(read_sequences(results, batches, PREDICTIONS)),
         metrics=metrics,
         calibration=CALIBRATION.read(results / "evaluation" / "calibration.tsv"),
         tested=TESTED.read(results / "evaluation" / "tested.tsv"),
@@ -127,18 +118,57 @@ def read_story(results: Path, batches: list[str], truth: Path | None = None) -> 
         },
         pilot=PILOT.read(results / "model" / "pilot.tsv"),
         suspects=pd.concat(suspects, ignore_index=True),
-        examples=EXAMPLES.read(results / "model" / "examples.tsv"),
         classifier=load_classifier(results / "model"),
         detector=load_detector(results / "model" / "detector.json"),
-        provenance=read_provenance(results, batches),
-        times=read_times(results / "benchmarks", batches),
         truth=TRUTH.read(truth) if truth is not None else None,
     )
 
 
-def _read_batch(folder: Path, name: str) -> Batch:
+def read_sequences(results: Path, batches: list[str], predictions: Table) -> Sequences:
+    """Read what the stages before training wrote, and the predictions.
+
+    Parameters
+    ----------
+    results, batches
+        As in `read_story`.
+    predictions
+        Layout of ``predictions.tsv``.
+
+    Raises
+    ------
+    InputError
+        If a table of a stage that always runs is missing or broken.
+    """
+    from omicsai.homology import (
+        CLUSTERS,
+        COMPARISON,
+        CROSSING,
+        IDENTITY_TO_TRAIN,
+        REMOVED,
+        SPLIT,
+    )
+    from omicsai.robust.mislabels import EXAMPLES
+
+    split = results / "split"
+    return Sequences(
+        batches=[
+            _read_batch(results / "batches" / name, name, predictions) for name in batches
+        ],
+        split=SPLIT.read(split / "split.tsv"),
+        clusters=CLUSTERS.read(split / "clusters.tsv"),
+        crossing=CROSSING.read(split / "crossing.tsv"),
+        removed=REMOVED.read(split / "removed.tsv"),
+        comparison=COMPARISON.read(split / "comparison.tsv"),
+        identity_to_train=IDENTITY_TO_TRAIN.read(split / "identity_to_train.tsv"),
+        audit=read_json(split / "audit.json"),
+        examples=EXAMPLES.read(results / "model" / "examples.tsv"),
+        provenance=read_provenance(results, batches),
+        times=read_times(results / "benchmarks", batches),
+    )
+
+
+def _read_batch(folder: Path, name: str, predictions: Table) -> Batch:
     from omicsai.domains import ARCHITECTURES, DOMAINS
-    from omicsai.robust.prediction import PREDICTIONS
     from omicsai.sequences.check import DUPLICATES, RECORDS, REJECTED
 
     def optional(table: Any, file: str) -> pd.DataFrame | None:
@@ -152,7 +182,7 @@ def _read_batch(folder: Path, name: str) -> Batch:
         rejected=REJECTED.read(folder / "rejected.tsv"),
         domains=optional(DOMAINS, "domains.tsv"),
         architectures=optional(ARCHITECTURES, "architectures.tsv"),
-        predictions=optional(PREDICTIONS, "predictions.tsv"),
+        predictions=optional(predictions, "predictions.tsv"),
         metrics=read_json(metrics) if metrics.is_file() else None,
     )
 

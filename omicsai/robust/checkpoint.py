@@ -60,7 +60,7 @@ class Checkpoint:
         """
         try:
             with safe_open(self.path, framework="pt") as stored:
-                about = stored.metadata()
+                about = json.loads(stored.metadata()["about"])
                 if about["key"] != self.key:
                     return 0, []
                 found = {name: stored.get_tensor(name) for name in state}
@@ -68,11 +68,12 @@ class Checkpoint:
             return 0, []  # none yet, or damaged: begin again
         for name, value in state.items():
             value.data.copy_(found[name])
-        return int(about["epoch"]), json.loads(about["history"])
+        return about["epoch"], about["history"]
 
     def save(self, state: Mapping[str, Tensor], epoch: int, history: list[dict]) -> None:
         """Write the state reached after an epoch."""
-        about = {"key": self.key, "epoch": str(epoch), "history": json.dumps(history)}
+        # one entry, because safetensors writes several in an order of chance
+        about = json.dumps({"key": self.key, "epoch": epoch, "history": history})
         with atomic_path(self.path) as temporary:
             held = {name: value.detach().contiguous() for name, value in state.items()}
-            save_file(held, temporary, metadata=about)
+            save_file(held, temporary, metadata={"about": about})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+import time as clock
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,15 +18,17 @@ from torch import Tensor
 
 from omicsai.errors import InputError
 from omicsai.progress import track
+from omicsai.robust import checkpoint as files
 from omicsai.robust import multilabel as losses
 from omicsai.robust.calibration import Calibration, cluster_weights
-from omicsai.robust.heads import Head, head_logits, new_head
+from omicsai.robust.heads import Head, Parameters, head_logits, new_head
 from omicsai.robust.label_matrix import LabelMatrix, label_matrix
 from omicsai.robust.multilabel_metrics import best_thresholds, information_accretion
 from omicsai.robust.multilabel_model import MultiLabelClassifier, fit_label_calibration
 from omicsai.robust.novelty import novelty_calibration
+from omicsai.robust.optimiser import AdamW
 from omicsai.robust.pilot import PILOT
-from omicsai.robust.sampling import generator_of
+from omicsai.robust.sampling import new_sampler
 from omicsai.robust.train import standardisation
 from omicsai.robust.trust import EXP_BASE, global_trust
 from omicsai.sequences.hierarchy import Hierarchy
@@ -149,6 +153,8 @@ def train_multilabel(
     fold: ArrayLike | None = None,
     options: MultiLabelOptions | None = None,
     hierarchy: Hierarchy | None = None,
+    *,
+    checkpoints: Path | None = None,
 ) -> TrainedMultiLabel:
     """Train, calibrate, choose thresholds, and cross-fit.
 
@@ -164,6 +170,8 @@ def train_multilabel(
         Settings; the defaults of `MultiLabelOptions` if None.
     hierarchy
         What implies what: labels are propagated to ancestors.
+    checkpoints
+        As in `omicsai.robust.train_classifier`.
 
     Returns
     -------
@@ -216,9 +224,20 @@ def train_multilabel(
     masks = [training] * options.members + [training & (number != f) for f in folds]
     if not all(mask.any() for mask in masks):
         raise InputError("a cross-fitting fold leaves no labelled example to train on")
-    options, pilot = _with_pilots(X, Y, K, masks[: options.members], validation, options)
+    key = ""
+    if checkpoints is not None:
+        key = files.fingerprint(vars(options), X, Y, K, np.array(masks), validation)
+
+    def checkpoint(name: str) -> files.Checkpoint | None:
+        if checkpoints is None:
+            return None
+        return files.Checkpoint(checkpoints / f"{name}.safetensors", key + name)
+
+    options, pilot = _with_pilots(
+        X, Y, K, masks[: options.members], validation, options, checkpoint
+    )
     watched = {"train": training, "validation": validation}
-    parameters, history = _fit(X, Y, K, masks, options, watched)
+    parameters, history = _fit(X, Y, K, masks, options, watched, checkpoint("train"))
     seeds = {name: value[: options.members] for name, value in parameters.items()}
     with torch.inference_mode():
         logits = head_logits(seeds, X).mean(dim=0).numpy()
@@ -292,6 +311,7 @@ def _with_pilots(
     masks: list[NDArray],
     validation: NDArray,
     options: MultiLabelOptions,
+    checkpoint: Callable[[str], files.Checkpoint | None],
 ) -> tuple[MultiLabelOptions, pd.DataFrame]:
     """Fill in the decay and ProSelfLC's transit from pilot runs with masked BCE.
 
@@ -304,7 +324,10 @@ def _with_pilots(
     losses_by_epoch = {}
     for decay in DECAYS if options.weight_decay is None else [options.weight_decay]:
         pilot = replace(options, loss="bce", weight_decay=decay)
-        _, history = _fit(X, Y, K, masks, pilot, {"validation": validation})
+        _, history = _fit(
+            X, Y, K, masks, pilot, {"validation": validation},
+            checkpoint(f"pilot.{decay:g}"),
+        )  # fmt: skip
         nll = MULTILABEL_HISTORY.frame(history).groupby("epoch")["nll"].mean()
         losses_by_epoch[decay] = nll
     decay = min(losses_by_epoch, key=lambda tried: losses_by_epoch[tried].iloc[-1])
@@ -337,9 +360,9 @@ def _fit(
     masks: list[NDArray],
     options: MultiLabelOptions,
     watched: dict[str, NDArray],
-) -> tuple[dict[str, Tensor], list[dict]]:
+    checkpoint: files.Checkpoint | None = None,
+) -> tuple[Parameters, list[dict]]:
     """Train one member per mask of examples; record the seeds' members each epoch."""
-    torch.manual_seed(options.seed)
     rows = torch.from_numpy(np.flatnonzero(np.any(masks, axis=0)))
     seen = torch.from_numpy(np.array(masks))  # (m, n): what a member may learn from
     frequency = _frequency(Y, K, seen)
@@ -350,43 +373,40 @@ def _fit(
     parameters["bias"] += torch.logit(frequency)[:, None]
     for value in parameters.values():
         value.requires_grad_(True)
-    decayed = [v for name, v in parameters.items() if name.endswith("weight")]
-    others = [v for name, v in parameters.items() if not name.endswith("weight")]
-    decay = options.weight_decay or 0.0
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=options.learning_rate,
-    )
-    size = min(options.batch_size, len(rows))
-    steps = math.ceil(len(rows) / size)
-    total = options.epochs * steps
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / total, 1)))
+    draw = new_sampler([rows] * len(masks), options.batch_size, options.seed)
+    total = options.epochs * draw.steps
+    optimiser = AdamW(
+        parameters,
+        rate=options.learning_rate,
+        decay=torch.full((len(masks),), options.weight_decay or 0.0),
+        total=total,
     )
     prior = (frequency / options.annotated).clamp(max=0.99)
     member = torch.arange(len(masks))[:, None]
-    history: list[dict] = []
-    time = 0
+    state = {**parameters, **optimiser.state()}
+    done, history = checkpoint.load(state) if checkpoint else (0, [])
+    saved = clock.monotonic()
     for epoch in track(
-        range(1, options.epochs + 1),
-        total=options.epochs,
+        range(done + 1, options.epochs + 1),
+        total=options.epochs - done,
         label=f"train ({MULTILABEL_LOSSES[options.loss]})",
     ):
-        for batch in _batches(rows, len(masks), size, options.seed, epoch):
+        # every epoch from a seed of its own, so that a resumed run drops the same units
+        torch.manual_seed(options.seed * 1_000_003 + epoch)
+        time = (epoch - 1) * draw.steps
+        for batch in draw(epoch):
             time += 1
             logits = head_logits(parameters, X[batch], dropout=options.dropout)
             mine = seen[member, batch][..., None]
             known, unknown = K[batch] & mine, ~K[batch] & mine
             trust = _trust(options, time, total)
             loss = _loss(options, logits, Y[batch], known, unknown, prior, trust, epoch)
-            optimiser.zero_grad()
             loss.sum().backward()
-            optimiser.step()
-            schedule.step()
+            optimiser.step(time)
         history += _record(X, Y, K, parameters, epoch, time / total, options, watched)
+        if checkpoint and clock.monotonic() - saved >= files.SAVE_EVERY_SECONDS:
+            checkpoint.save(state, epoch, history)
+            saved = clock.monotonic()
     return {name: value.detach() for name, value in parameters.items()}, history
 
 
@@ -394,17 +414,6 @@ def _frequency(Y: Tensor, K: Tensor, seen: Tensor) -> Tensor:
     """Share (m, C) of known entries that are positive, never 0 or 1."""
     weight = seen.to(Y.dtype)
     return (weight @ (Y * K) + 0.5) / (weight @ K.to(Y.dtype) + 1)
-
-
-def _batches(
-    rows: Tensor, members: int, size: int, seed: int, epoch: int
-) -> tuple[Tensor, ...]:
-    """Every training row once an epoch, in another order for each member: (m, b)."""
-    orders = []
-    for number in range(members):
-        generator = generator_of(seed, number, epoch)
-        orders.append(rows[torch.randperm(len(rows), generator=generator)])
-    return torch.stack(orders).split(size, dim=1)
 
 
 def _trust(options: MultiLabelOptions, time: int, total: int) -> float:

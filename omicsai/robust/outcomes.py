@@ -128,23 +128,24 @@ def joined(outcomes: Sequence[Outcome]) -> Outcome:
 
 def save_outcome(outcome: Outcome, path: Path, key: str) -> None:
     """Write an outcome into one ``.safetensors`` file, atomically."""
-    about = {"key": key, "dynamics": json.dumps(outcome.dynamics)}
+    # one entry, because safetensors writes several in an order of chance
+    about = json.dumps({"key": key, "dynamics": outcome.dynamics})
     arrays = {name: np.ascontiguousarray(getattr(outcome, name)) for name in ARRAYS}
     with atomic_path(path) as temporary:
-        save_file(arrays, temporary, metadata=about)
+        save_file(arrays, temporary, metadata={"about": about})
 
 
 def load_outcome(path: Path, key: str) -> Outcome | None:
     """Read an outcome; None if there is none, or one of other data or settings."""
     try:
         with safe_open(path, framework="np") as stored:
-            about = stored.metadata()
+            about = json.loads(stored.metadata()["about"])
             if about["key"] != key:
                 return None
             arrays = {name: stored.get_tensor(name) for name in ARRAYS}
     except (FileNotFoundError, SafetensorError, KeyError):
         return None
-    return Outcome(**arrays, dynamics=json.loads(about["dynamics"]))
+    return Outcome(**arrays, dynamics=about["dynamics"])
 
 
 def run_rows(

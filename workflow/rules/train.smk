@@ -52,4 +52,6 @@ rule train_model:
 
 rule train:
     input:
-        expand("<results>/{model}/weights.safetensors", model=["model", "control"]),
+        expand(rules.train_model.output.weights, model=["model", "control"]),
+        # that another task makes other files is what makes it run again
+        expand(rules.train_model.output.judge, model=["model", "control"]),
