@@ -44,7 +44,7 @@ TRIANGLE_CHUNKS = 8  # of all against all: one more of them saves less than 1 % 
 SMALL_RESIDUES = 10_000_000  # up to here the table of 6-mers costs more than it saves
 KMER_HITS = 4000  # candidates of a query that the k-mer prefilter passes on
 ROWS_AT_A_TIME = 500_000
-AGAIN_AT_A_TIME = 200_000  # pairs near a threshold
+AGAIN_AT_A_TIME = 50_000  # pairs near a threshold: some minutes of a CPU
 PREFILTER_RESULT = 7
 FORMAT = "query,target,nident,alnlen,qcov,tcov,evalue"
 SEQ_ID_MODE = {"alignment": 0, "shorter": 1, "longer": 2}
@@ -191,7 +191,8 @@ def search_pairs(
     rest = Pairs.concatenate(unsure)
     again = partial(_align_again, residues, near=near, lengths=lengths, threads=threads)
     listed = np.unique(np.stack([rest.first, rest.second]), axis=1)
-    for start in range(0, listed.shape[1], AGAIN_AT_A_TIME):
+    starts = range(0, listed.shape[1], AGAIN_AT_A_TIME)
+    for start in track(starts, total=len(starts), label=f"{label}, near the threshold"):
         some = listed[:, start : start + AGAIN_AT_A_TIME]
         pairs = remembered(done, [*what, "again", some.tobytes()], partial(again, some))
         found.append(pairs.select(reported.holds(pairs)))
