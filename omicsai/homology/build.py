@@ -20,7 +20,7 @@ __all__ = ["build_pairs", "close_gaps", "search_between"]
 
 logger = logging.getLogger(__name__)
 
-MAX_ROUNDS = 12
+MAX_ROUNDS = 16
 COLLECTED_FROM = 0.05  # pairs below the threshold are kept for the identity to train
 
 
@@ -176,10 +176,11 @@ def close_gaps(
     Raises
     ------
     ToolError
-        If new pairs are still found after 12 rounds.
+        If new pairs are still found after 16 rounds.
     """
     searched = np.zeros(len(residues), dtype=np.int64) if before is None else before
     missed = 0
+    evened = before is not None
     for number in range(1, MAX_ROUNDS + 1):
         # the cells of train are one part here
         new = search_between(
@@ -193,8 +194,11 @@ def close_gaps(
         missed += int(violating.sum())
         logger.info("round %d: %d new pairs between parts", number, int(violating.sum()))
         if violating.any():
-            # what moves has to be searched again: for balance only once
+            # what moves has to be searched again: at first and at last alone for balance
             part = repair(pairs, part, number > 1 or before is not None)
+        elif not evened:
+            # families that grew together have left the parts uneven
+            part, evened = repair(pairs, part, False), True
         if np.array_equal(part, searched):
             return pairs, part, missed
     raise ToolError(
