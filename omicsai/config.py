@@ -259,8 +259,8 @@ class LearningOptions(Section):
     )
     head: Literal["linear", "mlp", "light_attention"] | None = Field(
         None,
-        description="classifier on the embeddings; empty: mlp, or for embeddings of residues "
-        "light_attention",
+        description="classifier on the embeddings; empty: mlp, or light_attention for "
+        "embeddings of residues",
     )
     hidden: Positive = Field(
         64, description="hidden units of the mlp head, filters of light attention"
