@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 LOSSES_TRIED: tuple[Loss, ...] = ("proselflc", "sce", "elr")
 TIMER: Loss = "cross_entropy"  # its validation losses set the transits
-DECAYS = (0.3, 3.0, 10.0)
+DECAYS = (0.3, 3.0, 10.0, 30.0)
 SEEDS = 2  # of each candidate
 EARLIEST_TRANSIT, LATEST_TRANSIT = 0.02, 0.5
 PILOT = Table(
