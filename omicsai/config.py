@@ -254,13 +254,13 @@ class LearningOptions(Section):
 
     loss: Loss | None = Field(
         None,
-        description="loss of the model; empty: cross_entropy, proselflc or sce, whichever "
-        "ends best in pilot runs",
+        description="loss of the model; empty: proselflc, sce or elr, whichever ends best "
+        "in pilot runs",
     )
     head: Literal["linear", "mlp", "light_attention"] | None = Field(
         None,
-        description="classifier on the embeddings; empty: from pilot runs (multi: mlp); "
-        "light_attention: on embeddings of residues",
+        description="classifier on the embeddings; empty: mlp, or light_attention for "
+        "embeddings of residues",
     )
     hidden: Positive = Field(
         64, description="hidden units of the mlp head, filters of light attention"
@@ -398,8 +398,8 @@ class NoiseBenchmarkOptions(LearningOptions):
     methods: list[str] = Field(
         [],
         description="losses, chosen (what pilot runs on the wrong labels choose), "
-        "cross_entropy_tuned, proselflc_tuned and sce_tuned (decay from such runs), and "
-        "the variants proselflc_2021 (live target, T = 1), "
+        "cross_entropy_tuned, proselflc_tuned, sce_tuned and elr_tuned (decay from such "
+        "runs), and the variants proselflc_2021 (live target, T = 1), "
         "proselflc_half (transit 0.5), proselflc_steep (B = 16), proselflc_memory, "
         "proselflc_adjusted, and the head ridge; empty for all",
     )

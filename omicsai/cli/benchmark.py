@@ -56,7 +56,6 @@ def run(arguments: argparse.Namespace) -> None:
     from omicsai.robust.checkpoint import fingerprint
     from omicsai.robust.laboratory import (
         CHOSEN,
-        PILOT,
         Condition,
         experiment,
         method_settings,
@@ -70,6 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         save_outcome,
         summary_rows,
     )
+    from omicsai.robust.pilot import TIMER
     from omicsai.robust.weighting import WEIGHTING, weighting_table
     from omicsai.tables import write_provenance, write_text
     from omicsai.tables.provenance import package_versions
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> None:
         run = (method, condition.kind, condition.rate)
         path = arguments.out / "outcomes" / f"{condition.kind}_{condition.rate:g}"
         path /= f"{method}.safetensors"
-        watch = method in (PILOT, reference)
+        watch = method in (TIMER, reference)
         settings = method_settings(laboratory, method)
         key = fingerprint(
             {"run": run, "options": settings, "watch": watch},
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
         )  # fmt: skip
         outcome = load_outcome(path, key)
         if outcome is None:
-            pilot = outcomes.get((PILOT, *run[1:]))
+            pilot = outcomes.get((TIMER, *run[1:]))
             outcome = experiment(
                 laboratory, given, method, pilot.pilot if pilot else None, watch=watch
             )
@@ -142,13 +142,14 @@ def run(arguments: argparse.Namespace) -> None:
 def _methods(options: NoiseBenchmarkOptions) -> list[str]:
     """Methods in order, the pilot first: others need its transits."""
     from omicsai.errors import InputError
-    from omicsai.robust.laboratory import CHOSEN, METHODS, PILOT
+    from omicsai.robust.laboratory import CHOSEN, METHODS
+    from omicsai.robust.pilot import TIMER
 
     unknown = [name for name in options.methods if name not in METHODS]
     if unknown:
         raise InputError(f"no method is called '{unknown[0]}'; known: {', '.join(METHODS)}")
     chosen = [options.loss or CHOSEN, *(options.methods or METHODS)]
-    return list(dict.fromkeys([PILOT, *chosen]))
+    return list(dict.fromkeys([TIMER, *chosen]))
 
 
 def _laboratory(

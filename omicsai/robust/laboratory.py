@@ -20,16 +20,15 @@ from omicsai.robust import noise
 from omicsai.robust.calibration import fit_calibration
 from omicsai.robust.fit import HISTORY, JUDGE, Fitted, Watched, fit_members
 from omicsai.robust.heads import Head, Parameters, all_logits, new_head, on_vectors
-from omicsai.robust.options import LOSSES, Loss, Options
+from omicsai.robust.options import LOSSES, Options
 from omicsai.robust.outcomes import Outcome, joined
-from omicsai.robust.pilot import LOSSES_TRIED, best_times, settle
+from omicsai.robust.pilot import LOSSES_TRIED, TIMER, best_times, settle
 from omicsai.robust.ridge import regress
 from omicsai.robust.train import standardisation
 
 __all__ = [
     "CHOSEN",
     "METHODS",
-    "PILOT",
     "Condition",
     "Laboratory",
     "experiment",
@@ -44,7 +43,7 @@ METHODS: dict[str, dict[str, Any]] = {
     CHOSEN: {"loss": None, "head": None, "weight_decay": None, "transit": None},
     **{
         f"{loss}_tuned": {"loss": loss, "weight_decay": None, "transit": None}
-        for loss in LOSSES_TRIED
+        for loss in (TIMER, *LOSSES_TRIED)
     },
     **{loss: {"loss": loss} for loss in LOSSES},
     "proselflc_2021": {"loss": "proselflc", "temperature": 1.0, "target_gradient": True},
@@ -54,7 +53,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "proselflc_adjusted": {"loss": "proselflc", "imbalance": "logits"},
     "ridge": {"loss": None, "head": "ridge"},
 }
-PILOT: Loss = "cross_entropy"  # its validation losses set the transits
 TRUST_SETTINGS = (
     "exp_base", "transit", "temperature", "trust", "target_gradient", "target_memory",
 )  # fmt: skip
@@ -206,7 +204,7 @@ def new_laboratory(
         classes, torch.from_numpy((features - mean) / scale), code,
         np.asarray(cluster)[kept], parts, options,
     )  # fmt: skip
-    pilot = replace(laboratory, options=replace(options, loss=PILOT))
+    pilot = replace(laboratory, options=replace(options, loss=TIMER))
     settled = _settled(pilot, code, options.seed).options
     options = replace(options, head=settled.head, weight_decay=settled.weight_decay)
     return replace(laboratory, options=options)
@@ -239,7 +237,7 @@ def experiment(
     method
         One of `METHODS`.
     pilot
-        (seeds,) transit of each seed, from the outcome of `PILOT` on the same labels.
+        (seeds,) transit of each seed, from the outcome of `TIMER` on the same labels.
     watch
         Whether to follow the learning dynamics, which takes half as long again.
 

@@ -59,11 +59,10 @@ class Options:
     ----------
     loss
         Name of a loss, see `omicsai.robust.options.LOSSES`; ``None`` takes ProSelfLC,
-        SCE or cross entropy, whichever ends best in pilot runs: where labels are clean, or
-        the weight decay leaves nothing to memorise, correcting them only costs.
+        SCE or ELR, whichever ends best in pilot runs.
     head, hidden, dropout
         ``"linear"``, ``"mlp"``, or for embeddings of each residue ``"light_attention"``;
-        ``None`` takes what ends better in pilot runs (or light attention, for residues).
+        ``None`` takes the mlp (for residues light attention).
         Size (or number of filters) and dropout of the hidden layer. ``"ridge"`` is a
         linear head in closed form that corrects labels by itself
         (`omicsai.robust.ridge`): one member, no loss, no epochs.

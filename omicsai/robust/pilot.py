@@ -29,9 +29,9 @@ __all__ = ["DECAYS", "PILOT", "best_times", "settle"]
 
 logger = logging.getLogger(__name__)
 
-HEADS: tuple[Head, ...] = ("linear", "mlp")
-LOSSES_TRIED: tuple[Loss, ...] = ("cross_entropy", "proselflc", "sce")
-DECAYS = (0.3, 3.0, 30.0)
+LOSSES_TRIED: tuple[Loss, ...] = ("proselflc", "sce", "elr")
+TIMER: Loss = "cross_entropy"  # its validation losses set the transits
+DECAYS = (0.3, 3.0, 10.0, 30.0)
 SEEDS = 2  # of each candidate
 EARLIEST_TRANSIT, LATEST_TRANSIT = 0.02, 0.5
 PILOT = Table(
@@ -64,14 +64,16 @@ def settle(
     validation: NDArray[np.bool_],
     cluster: NDArray,
     options: Options,
-    heads: Sequence[Head] = HEADS,
+    head: Head = "mlp",
     checkpoint: Callable[[str], Checkpoint | None] = lambda name: None,
 ) -> tuple[Options, pd.DataFrame]:
     """Fill in head, loss, decay and transit where `options` leave them open.
 
-    Cross-entropy pilots tell, for each head and decay, the epoch with the lowest validation
-    loss, which becomes the transit of trials with ProSelfLC. The candidate that ends with
-    the highest validation accuracy is taken; of equal ones that with the lower loss.
+    Cross-entropy pilots tell, for each decay, the epoch with the lowest validation loss,
+    which becomes the transit of trials with ProSelfLC. The candidate that ends with the
+    highest validation accuracy is taken; of equal ones that with the lower loss. Cross
+    entropy is no candidate, and no other head is tried: both cost accuracy on
+    development data, because where labels are wrong validation tells them apart badly.
 
     Parameters
     ----------
@@ -85,8 +87,8 @@ def settle(
         (n,) cluster ids.
     options
         Settings.
-    heads
-        What to try where the head is open.
+    head
+        What an open head becomes.
     checkpoint
         Checkpoint of a run, by its name.
 
@@ -97,18 +99,18 @@ def settle(
     pandas.DataFrame
         The `PILOT` table, best candidate first; empty if nothing was open.
     """
-    heads = heads if options.head is None else (options.head,)
+    head = options.head or head
     losses = LOSSES_TRIED if options.loss is None else (options.loss,)
     decays = DECAYS if options.weight_decay is None else (options.weight_decay,)
-    one = len(heads) * len(losses) * len(decays) == 1
+    one = len(losses) * len(decays) == 1
     if one and (losses != ("proselflc",) or options.transit is not None):
-        settled = replace(options, head=heads[0], loss=losses[0], weight_decay=decays[0])
+        settled = replace(options, head=head, loss=losses[0], weight_decay=decays[0])
         return settled, PILOT.frame([])
     weights = np.zeros(len(training))
     weights[validation] = cluster_weights(cluster[validation])
     decay_of = np.repeat(np.array(decays, dtype=np.float64), SEEDS)
 
-    def run(head: Head, loss: Loss, transits: Sequence[float | None] = ()) -> Fitted:
+    def run(loss: Loss, transits: Sequence[float | None] = ()) -> Fitted:
         parameters = {
             name: value.repeat(len(decays), *[1] * (value.dim() - 1))
             for name, value in start(head, SEEDS).items()
@@ -122,41 +124,33 @@ def settle(
             checkpoint=checkpoint(f"pilot.{head}.{loss}"),
         )  # fmt: skip
 
-    timed = "proselflc" in losses and options.transit is None
+    times: list[float | None] = [options.transit] * len(decays)
+    if "proselflc" in losses and options.transit is None:
+        history = HISTORY.frame(run(TIMER).history)
+        times = best_times(history, options.epochs, SEEDS).tolist()
     rows: list[dict] = []
-    for head in heads:
-        fitted = {}
-        times: list[float | None] = [options.transit] * len(decays)
-        if timed or "cross_entropy" in losses:
-            fitted["cross_entropy"] = run(head, "cross_entropy")
-        if timed:
-            history = HISTORY.frame(fitted["cross_entropy"].history)
-            times = best_times(history, options.epochs, SEEDS).tolist()
-        for loss in losses:
-            transits = times if loss == "proselflc" else [None] * len(decays)
-            ends: list[tuple[float | None, float | None]] = [(None, None)]
-            if not one:
-                trial = fitted.get(loss) or run(head, loss, transits)
-                ends = _ends(trial, forward, given, validation, cluster)
-            rows += [
-                {
-                    "head": head,
-                    "loss": loss,
-                    "weight_decay": decay,
-                    "transit": transit,
-                    "validation_accuracy": accuracy,
-                    "validation_nll": nll,
-                }
-                for decay, transit, (accuracy, nll) in zip(
-                    decays, transits, ends, strict=True
-                )
-            ]
+    for loss in losses:
+        transits = times if loss == "proselflc" else [None] * len(decays)
+        ends: list[tuple[float | None, float | None]] = [(None, None)]
+        if not one:
+            ends = _ends(run(loss, transits), forward, given, validation, cluster)
+        rows += [
+            {
+                "head": head,
+                "loss": loss,
+                "weight_decay": decay,
+                "transit": transit,
+                "validation_accuracy": accuracy,
+                "validation_nll": nll,
+            }
+            for decay, transit, (accuracy, nll) in zip(decays, transits, ends, strict=True)
+        ]
     rows.sort(key=lambda row: (-(row["validation_accuracy"] or 0), row["validation_nll"]))
     best = {name: rows[0][name] for name in ("head", "loss", "weight_decay", "transit")}
     when = f", transit at {best['transit']:.3g}" if best["transit"] is not None else ""
     logger.info(
-        "set by pilot runs on validation: head %s, loss %s, weight decay %.3g%s",
-        best["head"], best["loss"], best["weight_decay"], when,
+        "set by pilot runs on validation: loss %s, weight decay %.3g%s",
+        best["loss"], best["weight_decay"], when,
     )  # fmt: skip
     return replace(options, **best), PILOT.frame(rows)
 

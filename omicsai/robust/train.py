@@ -26,7 +26,7 @@ from omicsai.robust.margins import area_under_margin
 from omicsai.robust.model import Classifier, is_ragged, mean_features
 from omicsai.robust.novelty import novelty_calibration
 from omicsai.robust.options import Mislabels, Options, Scaling
-from omicsai.robust.pilot import HEADS, PILOT, settle
+from omicsai.robust.pilot import PILOT, settle
 from omicsai.robust.ridge import Ridge, adapt, regress
 from omicsai.sequences import split_labels
 
@@ -147,8 +147,8 @@ def train_classifier(
     elif options.unknown == "pseudo" and options.loss is None:
         options = replace(options, loss="proselflc")
     ragged = is_ragged(features)
-    attention: tuple[Head | None, ...] = ("light_attention",)
-    if options.head not in ((None, *attention) if ragged else (None, "ridge", *HEADS)):
+    heads = ("light_attention",) if ragged else ("linear", "mlp", "ridge")
+    if options.head not in (None, *heads):
         raise InputError(
             "the head 'light_attention' is for embeddings of each residue, the others are "
             "for one vector per sequence"
@@ -208,7 +208,7 @@ def train_classifier(
     if options.head != "ridge":
         settled, pilot = settle(
             start, forward, Q, learning, validation, cluster, options,
-            ["light_attention"] if ragged else HEADS, checkpoint,
+            "light_attention" if ragged else "mlp", checkpoint,
         )  # fmt: skip
     head = settled.head
     assert head is not None

@@ -5,7 +5,8 @@
 For each seed, three fifths of the clusters of a set train a classifier, one validates and
 calibrates it, one tests it against the true labels, with no noise and with 20 % and 40 %
 of all labels but the test's made wrong. Intervals resample clusters, the same for all
-seeds, whose test parts differ.
+seeds, whose test parts differ. Each run is kept in WORK/calibration; a second call adds
+what is missing.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from numpy.typing import NDArray
 
 from omicsai.progress import track
 from omicsai.robust import Options, train_classifier
-from omicsai.robust.calibration import Calibration, fit_calibration
+from omicsai.robust.calibration import Calibration, Scaling, fit_calibration
 from omicsai.robust.conformal import label_scores, prediction_sets
 from omicsai.robust.detection import Detector
 from omicsai.robust.metrics import metric_draws, resampled_weights
 from tests.benchmarks.mislabels import features_of, planted
-from tests.benchmarks.real_data import SETS, clusters, homology_folds
+from tests.benchmarks.real_data import SETS, Labelled, clusters, homology_folds
 
 COVERAGES = (0.8, 0.9, 0.95)
 SHOWN = ("accuracy", "nll", "brier", "ece", "adaptive_ece")
 RESAMPLES = 200
+SCALINGS: tuple[Scaling, ...] = ("temperature", "vector")
 NOISES = (("none", 0.0), ("symmetric", 0.2), ("symmetric", 0.4), ("class", 0.2))
 
 
@@ -54,39 +56,60 @@ def main() -> None:
         weights = resampled_weights(cluster, resamples=RESAMPLES, seed=1)
         weights = np.vstack([np.ones((1, len(cluster))), weights])
         runs = [(noise, s) for s in range(1, arguments.seeds + 1) for noise in NOISES]
+        stem = f"{name}.{Path(arguments.encoder).name}.{arguments.loss}"
+        kept = arguments.work / "calibration"
+        kept.mkdir(exist_ok=True)
         for (kind, rate), seed in track(runs, total=len(runs), label=name):
-            fold = homology_folds(cluster, seed)
-            part = np.select([fold == 0, fold == 1], ["test", "validation"], "train")
-            given = data.code
-            if rate:
-                given = planted(data, X, kind, rate, seed)
-            # cross-fitting on the three training fifths
-            trained = train_classifier(
-                X, [data.classes[k] for k in given], part, cluster,
-                np.where(part == "train", fold - 1, 0),
-                replace(options, seed=seed),
-            )  # fmt: skip
-            classifier = trained.classifier
-            z = classifier.logits(X)
-            held, test = part == "validation", part == "test"
-            transition = classifier.calibration.transition
-            naive = {"labels at their word": None, "noise allowed for": transition}
-            for scaling in ("temperature", "vector"):
-                for how, matrix in naive.items():
-                    found = fit_calibration(
-                        z[held], given[held], cluster[held],
-                        scaling=scaling, transition=matrix,
-                    )  # fmt: skip
-                    key = name, f"{kind} {rate:g}", f"{scaling}, {how}"
-                    measured = measure(
-                        found, z, given, data.code, cluster, held, test, weights[:, test],
-                        trained.detector if matrix is not None else None,
-                    )  # fmt: skip
-                    draws[key] = measured / arguments.seeds + draws.get(key, 0)
+            path = kept / f"{stem}.{kind}.{rate:g}.{seed}.tsv"
+            if not path.exists():
+                given = planted(data, X, kind, rate, seed) if rate else data.code
+                found = calibrated(
+                    X, given, data, cluster, weights, replace(options, seed=seed)
+                )
+                found.to_csv(path, sep="\t", index=False)
+            for how, one in pd.read_csv(path, sep="\t").groupby("calibration"):
+                key = name, f"{kind} {rate:g}", str(how)
+                values = one.drop(columns="calibration").reset_index(drop=True)
+                draws[key] = values / arguments.seeds + draws.get(key, 0)
     table = pd.DataFrame({key: told(values) for key, values in draws.items()}).T
     table.to_csv(arguments.work / "calibration.tsv", sep="\t")
     with pd.option_context("display.width", 250, "display.max_columns", None):
         print(table.to_string())
+
+
+def calibrated(
+    X: NDArray[np.float32],
+    given: NDArray[np.int64],
+    data: Labelled,
+    cluster: NDArray,
+    weights: NDArray,
+    options: Options,
+) -> pd.DataFrame:
+    """`measure` of each scaling, with labels at their word and with noise allowed for."""
+    fold = homology_folds(cluster, options.seed)
+    held, test = fold == 1, fold == 0
+    # cross-fitting on the three training fifths
+    trained = train_classifier(
+        X, [data.classes[k] for k in given],
+        np.select([test, held], ["test", "validation"], "train"), cluster,
+        np.where(fold > 1, fold - 1, 0), options,
+    )  # fmt: skip
+    z = trained.classifier.logits(X)
+    ways = {
+        "labels at their word": (None, None),
+        "noise allowed for": (trained.classifier.calibration.transition, trained.detector),
+    }
+    tables = []
+    for scaling in SCALINGS:
+        for how, (transition, detector) in ways.items():
+            found = fit_calibration(
+                z[held], given[held], cluster[held], scaling=scaling, transition=transition
+            )
+            measured = measure(
+                found, z, given, data.code, cluster, held, test, weights[:, test], detector
+            )
+            tables.append(measured.assign(calibration=f"{scaling}, {how}"))
+    return pd.concat(tables)
 
 
 def measure(

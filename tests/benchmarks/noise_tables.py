@@ -34,7 +34,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path, help="folder of the sets and their runs")
     parser.add_argument("--sets", nargs="+", default=["signalp", "deeploc"])
-    parser.add_argument("--runs", default="noise", help="runs are in WORK/SET.RUNS")
+    parser.add_argument(
+        "--runs", nargs="+", default=["noise"],
+        help="runs are in WORK/SET.RUNS; of a method in several, the last counts",
+    )  # fmt: skip
     parser.add_argument("--reference", default="chosen")
     parser.add_argument("--seeds", type=int, help="the first so many (default: all)")
     arguments = parser.parse_args()
@@ -53,7 +56,7 @@ def main() -> None:
     tell_losses(mean)
 
 
-def accuracies(work: Path, name: str, runs: str, seeds: int | None) -> Draws:
+def accuracies(work: Path, name: str, runs: list[str], seeds: int | None) -> Draws:
     """Accuracy on true test labels, mean of the seeds, first of the data itself."""
     labels = pd.read_csv(work / f"{name}.tsv", sep="\t", dtype=str)
     split = pd.read_csv(work / f"{name}.split.tsv", sep="\t", dtype=str)
@@ -64,7 +67,12 @@ def accuracies(work: Path, name: str, runs: str, seeds: int | None) -> Draws:
     weights = resampled_weights(test["cluster"].to_numpy(), resamples=RESAMPLES, seed=1)
     weights = np.concatenate([np.ones((1, len(code))), weights])
     draws = {}
-    for path in sorted((work / f"{name}.{runs}" / "outcomes").glob("*/*.safetensors")):
+    paths = [
+        path
+        for one in runs
+        for path in sorted((work / f"{name}.{one}").glob("outcomes/*/*.safetensors"))
+    ]
+    for path in paths:
         right = load_file(path)["logits"][:, :seeds].argmax(axis=-1) == code
         for state, one in zip(STATES, right.mean(axis=1), strict=True):
             key = state, path.parent.name.replace("_", " "), path.stem
