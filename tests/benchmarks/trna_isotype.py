@@ -2,9 +2,10 @@
 
 ``python -m tests.benchmarks.trna_isotype CLADE... --noise 0.4 --seeds 5`` trains on every
 other clade of ``all_labelled_trna.tsv`` and prints accuracy on the clade. Settings were
-chosen on other clades (docs/trna.md). ``--loss logistic`` is the baseline: one-hot positions
-and the logistic regression of scikit-learn, which is no dependency of the package: install
-it beside. ``--sets sequences`` counts every different sequence, not every different body.
+chosen on other clades (docs/trna.md). ``--loss logistic`` is the baseline: one-hot
+positions and the logistic regression of scikit-learn, which is no dependency of the
+package: install it beside. ``--sets sequences`` counts every different sequence, not every
+different body.
 """
 
 from __future__ import annotations
