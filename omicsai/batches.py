@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from omicsai.errors import ConfigError
 
-__all__ = ["COLUMNS", "HEADER_LABELS", "Batch", "batches_schema", "read_batches"]
+__all__ = [
+    "COLUMNS",
+    "HEADER_LABELS",
+    "OPTIONAL",
+    "Batch",
+    "batches_schema",
+    "read_batches",
+]
 
 HEADER_LABELS = "header"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"
@@ -40,7 +47,13 @@ COLUMNS: dict[str, dict] = {
         "labels from the FASTA headers (check.header_pattern); empty for none",
         "type": "string",
     },
+    "organism": {
+        "description": "of tRNAs: whose identity table the batch is checked against, if "
+        "not that of identity.organism; the column may be left out",
+        "type": "string",
+    },
 }
+OPTIONAL = ("organism",)
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class Batch:
     molecule: str
     fasta: str
     labels: str
+    organism: str = ""
 
     @property
     def trains(self) -> bool:
@@ -64,7 +78,12 @@ class Batch:
         return self.role in ("predict", "both")
 
 
-def read_batches(path: Path | str, *, generated: Collection[str] = ()) -> dict[str, Batch]:
+def read_batches(
+    path: Path | str,
+    *,
+    generated: Collection[str] = (),
+    organisms: Callable[[], Collection[str]] | None = None,
+) -> dict[str, Batch]:
     """Read and check the batch table.
 
     Parameters
@@ -74,6 +93,8 @@ def read_batches(path: Path | str, *, generated: Collection[str] = ()) -> dict[s
         lines that start with ``#`` too.
     generated
         Files that the workflow makes itself and that need not exist yet.
+    organisms
+        Those there is an identity table for; asked only if a batch names one.
 
     Returns
     -------
@@ -118,10 +139,13 @@ def read_batches(path: Path | str, *, generated: Collection[str] = ()) -> dict[s
                 )
                 continue
             cells += [""] * (len(header) - len(cells))
-            row = dict(zip(header, cells, strict=False))
+            row = dict.fromkeys(OPTIONAL, "") | dict(zip(header, cells, strict=False))
             problems += [
                 f"line {number}, column '{column}': {problem}"
-                for column, problem in _row_problems(row, generated)
+                for column, problem in [
+                    *_row_problems(row, generated),
+                    *_organism_problems(row, organisms),
+                ]
             ]
             if row["batch"] in first_line:
                 problems.append(
@@ -129,9 +153,7 @@ def read_batches(path: Path | str, *, generated: Collection[str] = ()) -> dict[s
                     f"line {first_line[row['batch']]}"
                 )
             first_line.setdefault(row["batch"], number)
-            batches[row["batch"]] = Batch(
-                row["batch"], row["role"], row["molecule"], row["fasta"], row["labels"]
-            )
+            batches[row["batch"]] = Batch(*(row[column] for column in COLUMNS))
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ConfigError(f"{path} has {count}:\n  " + "\n  ".join(problems))
@@ -146,10 +168,26 @@ def _header_problems(header: list[str], line: tuple[int, str]) -> list[str]:
     for column in COLUMNS:
         if column not in header:
             others = [name for name in header if name not in COLUMNS]
-            close = difflib.get_close_matches(column, others, n=1, cutoff=0.6)
+            likeness = 0.8 if column in OPTIONAL else 0.6  # an optional one is not missed
+            close = difflib.get_close_matches(column, others, n=1, cutoff=likeness)
+            if column in OPTIONAL and not close:
+                continue
             hint = f": is '{close[0]}' meant?" if close else f" among {', '.join(header)}"
             problems.append(f"line {number}: column '{column}' is missing{hint}")
     return problems
+
+
+def _organism_problems(
+    row: dict[str, str], organisms: Callable[[], Collection[str]] | None
+) -> list[tuple[str, str]]:
+    told = row["organism"]
+    if told and row["molecule"] != "trna":
+        return [("organism", f"{told!r} has no effect: only trna batches have one")]
+    if not told or organisms is None or told in (known := sorted(organisms())):
+        return []
+    close = difflib.get_close_matches(told, known, n=1, cutoff=0.5)
+    hint = f". Did you mean '{close[0]}'?" if close else ""
+    return [("organism", f"{told!r} is not one of {', '.join(known)}{hint}")]
 
 
 def _row_problems(row: dict[str, str], generated: Collection[str]) -> list[tuple[str, str]]:
@@ -197,5 +235,5 @@ def batches_schema() -> dict:
         "description": "One row of config/batches.tsv",
         "type": "object",
         "properties": COLUMNS,
-        "required": list(COLUMNS),
+        "required": [column for column in COLUMNS if column not in OPTIONAL],
     }

@@ -464,7 +464,8 @@ class IdentityOptions(Section):
     """Identity elements of tRNAs."""
 
     organism: str = Field(
-        "Escherichia coli", description="whose identity table is checked and used"
+        "Escherichia coli",
+        description="whose identity table is checked and used; a batch may name its own",
     )
     table: str | None = Field(
         None, description="identity table of your own (TSV); empty for the shipped one"

@@ -7,7 +7,13 @@ import re
 import pytest
 import yaml
 
-from omicsai.batches import COLUMNS, HEADER_LABELS, batches_schema, read_batches
+from omicsai.batches import (
+    COLUMNS,
+    HEADER_LABELS,
+    OPTIONAL,
+    batches_schema,
+    read_batches,
+)
 from omicsai.config import (
     CheckOptions,
     Config,
@@ -306,6 +312,31 @@ def test_files_that_the_workflow_makes_need_not_exist(write, tmp_path, monkeypat
         read_batches(path)
 
 
+def test_a_batch_of_trnas_may_name_its_organism(write, here, tmp_path):
+    asked = []
+
+    def known():
+        asked.append(1)
+        return {"Homo sapiens", "Escherichia coli"}
+
+    def read(cells):
+        path = write("batches.tsv", HEADER.rstrip("\n") + "\torganism\n" + cells)
+        return read_batches(path, organisms=known)
+
+    trna = "x\tboth\ttrna\tdata/known.fasta\t\t"
+    assert read(trna + "\n")["x"].organism == ""
+    assert not asked
+    assert read(trna + "Homo sapiens\n")["x"].organism == "Homo sapiens"
+    with pytest.raises(ConfigError, match="Did you mean 'Homo sapiens'") as caught:
+        read(trna + "Homo sapeins\n")
+    where = "line 2, column 'organism': 'Homo sapeins' is not one of Escherichia coli, Homo"
+    assert where in str(caught.value)
+    with pytest.raises(ConfigError, match="'Homo sapiens' has no effect: only trna"):
+        read(trna.replace("trna", "protein") + "Homo sapiens\n")
+    told = refused(here, HEADER.rstrip("\n") + "\torganisms\n" + GOOD)
+    assert "column 'organism' is missing: is 'organisms' meant?" in told
+
+
 def test_a_missing_or_unreadable_batch_table_is_refused(write, tmp_path):
     with pytest.raises(ConfigError, match=r"none\.tsv does not exist \(looked in .*'batch"):
         read_batches(tmp_path / "none.tsv")
@@ -315,5 +346,6 @@ def test_a_missing_or_unreadable_batch_table_is_refused(write, tmp_path):
 
 def test_the_schema_describes_every_column():
     schema = batches_schema()
-    assert schema["required"] == list(COLUMNS) == list(schema["properties"])
+    assert list(schema["properties"]) == list(COLUMNS)
+    assert [*schema["required"], *OPTIONAL] == list(COLUMNS)
     assert all(rule["description"] for rule in COLUMNS.values())

@@ -63,7 +63,7 @@ from omicsai.trna.cloverleaf import (
     load_model,
     segment,
 )
-from omicsai.trna.covariance import _adopt, _columns, second_opinion
+from omicsai.trna.covariance import LEAST_BITS, _adopt, _columns, second_opinion
 from omicsai.trna.drawing import cloverleaf_svg, drawings
 from omicsai.trna.features import (
     make_features,
@@ -74,6 +74,7 @@ from omicsai.trna.isotypes import anticodon_amino_acid
 from omicsai.trna.labelling import OUTSIDE
 from omicsai.trna.pairing import mirror_correlation
 from omicsai.trna.positions import INDEX, REGIONS
+from omicsai.trna.stockholm import read_stockholm, stockholm_text
 from omicsai.trna.transfer import PENALTY, _without_groups, learn_unit_weights
 
 YEAST_PHE = "GCGGAUUUAGCUCAGUUGGGAGAGCGCCAGACUGAAGAUCUGGAGGUCCUGUGUUCGAUCCACAGAAUUCGCACCA"
@@ -892,7 +893,6 @@ def test_stated_anticodons_of_real_trnas_are_found(real):
 @pytest.mark.shared
 def test_shipped_parameters_come_from_the_seed(shared):
     from omicsai.tables import file_digest
-    from omicsai.trna.stockholm import read_stockholm
     from omicsai.trna.training import train_numbering
 
     seed = shared / "data/trna/rfam_RF00005_seed.sto"
@@ -931,27 +931,39 @@ def test_what_has_a_problem_is_not_asked_of_cmalign(tmp_path, monkeypatch):
     assert second_opinion(twice, model) is twice
 
 
+def forget(told):
+    """The same records as if enumeration had found nothing."""
+    return replace(
+        told, position=np.full_like(told.position, OUTSIDE),
+        insertion=np.zeros_like(told.insertion), matrix=np.full_like(told.matrix, GAP),
+        records=told.records.assign(
+            status="failed", anticodon="", stem_pairs=pd.NA, reason="no fit"
+        ),
+    )  # fmt: skip
+
+
 def test_columns_of_an_alignment_become_positions():
     told = number_sequences([YEAST_PHE + "GG"], ["a"])
     assert told.records["status"].tolist() == ["ok"]
-    failed = replace(
-        told, position=np.full_like(told.position, OUTSIDE),
-        insertion=np.zeros_like(told.insertion), matrix=np.full_like(told.matrix, GAP),
-        records=told.records.assign(status="failed", anticodon="", reason="no fit"),
-    )  # fmt: skip
+    failed = forget(told)
     row = "".join(ALPHABET[code] for code in told.matrix[0]) + "gg"
-    taken = _adopt(failed, [0], {"0": row.upper()}, "x" * len(LABELS) + "..")
+    reference = "x" * len(LABELS) + ".."
+    taken = _adopt(failed, [0], {"0": row.upper()}, reference, {"0": LEAST_BITS})
     record = taken.records.iloc[0]
     assert (record["status"], record["method"]) == ("low", "cmalign")
     assert record["anticodon"] == told.records["anticodon"].iloc[0] == "GAA"
     assert (taken.matrix == told.matrix).all()
     pd.testing.assert_frame_equal(numbering_table(taken), numbering_table(told))
-    # a base between two columns is an insertion, and 15 pairs are the least to be taken
+    # a base between two columns is an insertion
     where, extra = _columns("A-CG", "xx.x")
     assert where.tolist() == [0, 0, 2]
     assert extra.tolist() == [0, 1, 0]
-    again = _adopt(failed, [0], {"0": "A" * 78 + "-" * 23}, "x" * len(LABELS) + "..")
+    # what scores like a shuffled sequence stays failed; what is low must gain
+    again = _adopt(failed, [0], {"0": row.upper()}, reference, {"0": LEAST_BITS - 0.1})
     assert again.records["status"].tolist() == ["failed"]
+    low = replace(told, records=told.records.assign(status="low"))
+    again = _adopt(low, [0], {"0": row.upper()}, reference, {"0": 99.0})
+    assert (again.records["method"] != "cmalign").all()
 
 
 def test_an_id_that_is_usable_twice_is_refused(tmp_path):
@@ -962,13 +974,98 @@ def test_an_id_that_is_usable_twice_is_refused(tmp_path):
         read_collection(tmp_path)
 
 
+def answers_of_cmalign(told, change=lambda rows: rows):
+    """Stand in for cmalign, that aligns as enumeration did, last record first."""
+
+    def answer(*command, folder):
+        letters = np.array(list(ALPHABET))
+        rows = {
+            str(i): "".join(letters[told.matrix[i]])
+            for i in reversed(range(len(told.ids)))
+            if told.readable[i]
+        }
+        rows = change(rows)
+        marks = {"RF": "x" * len(LABELS)}
+        (folder / "out.sto").write_text(stockholm_text(rows, marks))
+        scores = [f"1 {key} 72 1 99 no 50.0 0.99 0.1 0.1 0.1 0.1" for key in rows]
+        (folder / "scores.txt").write_text("\n".join(["# idx name", *scores]) + "\n")
+
+    return answer
+
+
+def test_what_cmalign_says_goes_to_the_record_that_was_asked_of(tmp_path, monkeypatch):
+    model = tmp_path / "trna.cm"
+    model.touch()
+    told = number_sequences(
+        [YEAST_PHE, ECOLI["Ala"], ECOLI["His"][1:], ECOLI["Leu"]], ["a", "b", "a", "c"],
+        problems=["", "", "id already used", ""],
+    )  # fmt: skip
+    monkeypatch.setattr("omicsai.trna.covariance._need", lambda tool: None)
+
+    def ask(change=lambda rows: rows):
+        run = answers_of_cmalign(told, change)
+        monkeypatch.setattr("omicsai.trna.covariance._run", run)
+        return second_opinion(forget(told), model)
+
+    again = ask()
+    assert again.records["status"].tolist() == ["low", "low", "failed", "low"]
+    assert again.records["anticodon"].tolist() == ["GAA", "UGC", "", "UAA"]
+    pd.testing.assert_frame_equal(numbering_table(again), numbering_table(told))
+    for change in (
+        lambda rows: rows | {"0": rows["0"].replace("G", "C", 1)},  # a wrong base
+        lambda rows: rows | {"0": rows["1"], "1": rows["0"]},  # two changed places
+        lambda rows: {key: rows[key] for key in ("0", "1")},  # one is missing
+        lambda rows: rows | {"2": rows["0"]},  # one was not asked of
+    ):
+        with pytest.raises(InputError, match="other sequences than it was given"):
+            ask(change)
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(shutil.which("cmalign") is None, reason="needs Infernal on PATH")
-def test_cmalign_gives_a_second_opinion(shared, tmp_path, run_omicsai):
+def test_cmalign_reads_real_trnas_as_enumeration_does(shared, tmp_path, run_omicsai):
     seed = shared / "data" / "trna" / "rfam_RF00005_seed.sto"
     model = tmp_path / "trna.cm"
     assert run_omicsai("covariance", "--alignment", seed.as_uri(), "--out", model) == 0
-    numbered = number_sequences([YEAST_PHE[:20] + "ACGACGACG" + YEAST_PHE[30:]])
-    again = second_opinion(numbered, model)
-    assert again.records["status"].isin(["low", "failed", "unsupported"]).all()
     assert model.read_text().startswith("INFERNAL1")
+    rows, _ = read_stockholm(seed)
+    bare = [
+        r.replace(".", "").replace("-", "").upper().replace("T", "U") for r in rows.values()
+    ]
+    rng = np.random.default_rng(1)
+    real = rng.permutation([s for s in bare if set(s) <= set("ACGU")])[:150].tolist()
+    shuffled = ["".join(rng.permutation(list(s))) for s in real]
+    told = number_sequences(real)
+    clear = np.flatnonzero(told.usable("ok"))
+    sequences = [*(real[i] for i in clear), *shuffled, YEAST_PHE]
+    n = len(clear)
+    ids = [*map(str, range(n)), *(f"s{k}" for k in range(len(shuffled))), "0"]
+    problems = [""] * (len(ids) - 1) + ["id already used"]
+    told = number_sequences(sequences, ids, problems=problems)
+    again = second_opinion(forget(told), model)
+    records = again.records
+    taken = records["method"].to_numpy() == "cmalign"
+    assert taken[:n].mean() > 0.95
+    assert not taken[n:].any()
+    assert (records["status"].to_numpy() == np.where(taken, "low", "failed")).all()
+    table = numbering_table(again)
+    assert list(dict.fromkeys(table["id"])) == [ids[i] for i in np.flatnonzero(taken)]
+    for key, mine in table.groupby("id", sort=False):
+        i = int(key)
+        assert "".join(mine["base"]) == sequences[i]
+        assert mine["index"].tolist() == [*range(1, len(sequences[i]) + 1)]
+        placed = mine[mine["label"].isin(INDEX)]
+        columns = [INDEX[label] for label in placed["label"]]
+        assert columns == sorted(set(columns))
+        assert "".join(ALPHABET[c] for c in again.matrix[i, columns]) == "".join(
+            placed["base"]
+        )
+        assert (np.delete(again.matrix[i], columns) == GAP).all()
+    # where enumeration is sure, both put stems and anticodon at the same bases
+    sure = [INDEX[p] for pair in STEM_PAIRS for p in pair] + [
+        INDEX[p] for p in ("34", "35", "36")
+    ]
+    same = told.matrix[taken][:, sure] == again.matrix[taken][:, sure]
+    assert same.mean() > 0.98
+    codons = records["anticodon"][taken] == told.records["anticodon"][taken]
+    assert codons.mean() > 0.98

@@ -75,6 +75,21 @@ def test_the_covariance_model_is_made_by_a_rule_where_it_is_asked_for(tmp_path):
     assert "--model results/covariance/trna.cm" in planned
 
 
+def test_each_batch_is_checked_against_its_own_organism(tmp_path):
+    rows = BATCHES.replace("labels\n", "labels\torganism\n", 1)
+    rows += "more\tpredict\ttrna\texample/trnas.fasta\t\tHomo sapiens\n"
+    folder = new_project(tmp_path / "run", rows)
+    planned = snakemake(folder, "-n", "-p", "--", "identity")
+    told = [line for line in planned.splitlines() if "omicsai identity" in line]
+    assert len(told) == 2
+    for line in told:
+        own = "Homo sapiens" if "batches/more" in line else "Escherichia coli"
+        assert f"'--organism={own}'" in line
+    (folder / "config" / "batches.tsv").write_text(rows.replace("Homo s", "Pan s"))
+    told = snakemake(folder, "-n", "--", "identity", ok=False)
+    assert "line 3, column 'organism': 'Pan sapiens' is not one of" in told
+
+
 def test_predictions_of_another_batch_are_outputs_with_its_name(tmp_path):
     more = "more\tpredict\ttrna\texample/trnas.fasta\t\n"
     folder = new_project(tmp_path / "run", BATCHES + more)

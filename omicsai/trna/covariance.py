@@ -31,11 +31,16 @@ __all__ = ["build_model", "second_opinion"]
 
 logger = logging.getLogger(__name__)
 
-LEAST_PAIRS = 15  # of 21, below which cmalign has found no cloverleaf either
+GAPLESS = str.maketrans("", "", ".-")
+
+LEAST_BITS = 7.0  # of cmalign; shuffled seed sequences reach -2, reversed ones 6
 
 
 def second_opinion(numbered: Numbered, model: Path) -> Numbered:
-    """Read records that are not ok with cmalign, and keep what pairs better.
+    """Read records that are not ok with cmalign, and keep what fits a tRNA better.
+
+    A reading of a record that is low is kept where more stem pairs and invariant bases are
+    met; of another record, which had no cloverleaf, where it scores `LEAST_BITS`.
 
     Parameters
     ----------
@@ -52,7 +57,8 @@ def second_opinion(numbered: Numbered, model: Path) -> Numbered:
     Raises
     ------
     InputError
-        If the model is missing, or cmalign is not on PATH or fails.
+        If the model is missing, or cmalign is not on PATH, fails, or returns other
+        sequences than it was given.
     """
     if not model.is_file():
         raise InputError(f"{model} does not exist: make it with 'omicsai covariance'")
@@ -72,10 +78,16 @@ def second_opinion(numbered: Numbered, model: Path) -> Numbered:
         (folder / "in.fasta").write_text(fasta)
         _run(
             "cmalign", "-g", "--notrunc", "--cpu", "1", "--outformat", "Pfam",
-            "-o", "out.sto", str(model.resolve()), "in.fasta", folder=folder,
+            "--sfile", "scores.txt", "-o", "out.sto", str(model.resolve()), "in.fasta",
+            folder=folder,
         )  # fmt: skip
         rows, columns = read_stockholm(folder / "out.sto")
-    return _adopt(numbered, doubtful, rows, columns["RF"])
+        bits = _bits(folder / "scores.txt")
+    given = {str(i): numbered.sequences[i] for i in doubtful}
+    found = {key: row.upper().translate(GAPLESS) for key, row in rows.items()}
+    if found != given or set(bits) != set(given):
+        raise InputError("cmalign returned other sequences than it was given")
+    return _adopt(numbered, doubtful, rows, columns["RF"], bits)
 
 
 def build_model(alignment: Path, path: Path) -> None:
@@ -129,7 +141,11 @@ def _run(*command: str, folder: Path) -> None:
 
 
 def _adopt(
-    numbered: Numbered, doubtful: list[int], rows: dict[str, str], reference: str
+    numbered: Numbered,
+    doubtful: list[int],
+    rows: dict[str, str],
+    reference: str,
+    bits: dict[str, float],
 ) -> Numbered:
     position, insertion = numbered.position.copy(), numbered.insertion.copy()
     width = max(position.shape[1], max(len(numbered.sequences[i]) for i in doubtful))
@@ -137,19 +153,18 @@ def _adopt(
     position = np.pad(position, grow, constant_values=OUTSIDE)
     insertion = np.pad(insertion, grow)
     matrix, records = numbered.matrix.copy(), numbered.records.copy()
-    before = pairs_form(matrix, STEM_PAIRS).sum(axis=1)
+    low, before = numbered.usable("low"), _evidence(matrix).sum(axis=1)
     taken = 0
     for i in doubtful:
         where, extra = _columns(rows[str(i)], reference)
         mine = matrix_of([numbered.sequences[i]], where[None], extra[None])
-        formed = int(pairs_form(mine, STEM_PAIRS).sum())
-        if formed < LEAST_PAIRS or formed <= before[i]:
+        formed, met = _evidence(mine)[0].tolist()
+        if formed + met <= before[i] if low[i] else bits[str(i)] < LEAST_BITS:
             continue
         taken += 1
         position[i], insertion[i], matrix[i] = OUTSIDE, 0, mine[0]
         position[i, : len(where)], insertion[i, : len(extra)] = where, extra
         anticodon = "".join(ALPHABET[mine[0, INDEX[p]]] for p in ("34", "35", "36"))
-        met = sum(mine[0, INDEX[p]] == ALPHABET.index(b) for p, b in INVARIANTS.items())
         told = {
             "status": "low", "method": "cmalign", "anticodon": anticodon,
             "stem_pairs": formed, "invariants": met, "intron": "",
@@ -162,6 +177,19 @@ def _adopt(
     return replace(
         numbered, position=position, insertion=insertion, matrix=matrix, records=records
     )
+
+
+def _bits(path: Path) -> dict[str, float]:
+    """Score of each sequence in a table of ``cmalign --sfile``."""
+    rows = [line.split() for line in path.read_text().splitlines() if line[:1] != "#"]
+    return {row[1]: float(row[6]) for row in rows}
+
+
+def _evidence(matrix: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Stem pairs that form and invariant bases that are met (n, 2)."""
+    met = [matrix[:, INDEX[p]] == ALPHABET.index(b) for p, b in INVARIANTS.items()]
+    pairs = pairs_form(matrix, STEM_PAIRS).sum(axis=1)
+    return np.column_stack([pairs, np.sum(met, axis=0)])
 
 
 def _columns(row: str, reference: str) -> tuple[NDArray[np.int16], NDArray[np.int8]]:

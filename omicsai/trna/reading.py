@@ -17,7 +17,7 @@ from omicsai.trna.cloverleaf import Model, Segmentation, segment
 
 __all__ = ["FOUND_SCORE", "Reading", "cut_out", "read_cloverleaves"]
 
-FOUND_SCORE = -10.0  # nats; shuffled seed sequences reach -18, reversed ones -14
+FOUND_SCORE = -10.0  # nats; shuffled seed sequences reach -18, all reversed but two -14
 LONG_ENOUGH_FOR_INTRON = 78
 PARTIAL_SCORE = 5.0  # nats, of a tRNA without its acceptor stem
 PARTIAL_BELOW, INSERTION_BELOW = -5.0, 5.0  # readings that score more are left alone

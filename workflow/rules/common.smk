@@ -11,7 +11,18 @@ settings = read_config(config, workflow.configfiles)
 EXAMPLE = {
     name: f"{EXAMPLE_FOLDER}/{file}" for name, file in (FILES | TRNA_FILES).items()
 }
-batches = read_batches(settings.batches, generated=EXAMPLE.values())
+
+
+def get_organisms():
+    """Organisms that the identity table of tRNAs has elements for."""
+    from omicsai.trna import read_identity
+
+    return set(read_identity(path=settings.identity.table)["organism"])
+
+
+batches = read_batches(
+    settings.batches, generated=EXAMPLE.values(), organisms=get_organisms
+)
 
 
 def get_batches(**wanted):
@@ -34,10 +45,11 @@ def get_training_batches():
     return names
 
 
-def get_arguments(section):
-    """Options of a stage as command-line arguments."""
+def get_arguments(section, **instead):
+    """Options of a stage as command-line arguments; of a batch's own where it has one."""
     arguments = []
     for name, value in getattr(settings, section):
+        value = instead.get(name) or value
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, list):
             arguments += [flag, *map(str, value)]

@@ -103,7 +103,9 @@ rule identity_batch:
         runtime=60,
     params:
         numbered=subpath(input.matrix, parent=True),
-        options=get_options("identity"),
+        options=lambda wildcards: get_arguments(
+            "identity", organism=batches[wildcards.batch].organism
+        ),
         seed=settings.seed,
         folder=subpath(output.identity, parent=True),
         code=code_digest("identity"),
