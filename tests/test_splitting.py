@@ -250,6 +250,27 @@ def test_families_and_clans_hold_proteins_together():
     assert len(set(value_groups(["x", "", "x", ""]))) == 3
 
 
+def test_parts_are_evened_out_once_when_all_families_are_known(monkeypatch):
+    monkeypatch.setattr(build_module, "search_between", lambda *_, **__: Pairs.empty())
+    part, other = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
+    asked = []
+
+    def repair(pairs, now, settled):
+        asked.append((now.tolist(), settled))
+        return other
+
+    def closed(**given):
+        return build_module.close_gaps(
+            ["A"] * 4, Pairs.empty(), part, Definition(), repair, parts=3, **given
+        )[1]
+
+    np.testing.assert_array_equal(closed(), other)
+    assert asked == [(part.tolist(), False)]
+    # what an audit found is repaired without that
+    np.testing.assert_array_equal(closed(before=part), part)
+    assert len(asked) == 1
+
+
 @given(st.lists(st.integers(0, 30), min_size=3, max_size=60))
 def test_ordered_parts_follow_the_order(values):
     cells = [str(v) for v in values]
