@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from omicsai.tables import atomic_path
 from omicsai.version import __version__
 
-__all__ = ["Checkpoint", "fingerprint"]
+__all__ = ["Checkpoint", "checkpoints_in", "fingerprint"]
 
 SAVE_EVERY_SECONDS = 10.0
 
@@ -77,3 +77,10 @@ class Checkpoint:
         with atomic_path(self.path) as temporary:
             held = {name: value.detach().contiguous() for name, value in state.items()}
             save_file(held, temporary, metadata={"about": about})
+
+
+def checkpoints_in(folder: Path | None, key: str) -> Callable[[str], Checkpoint | None]:
+    """Checkpoint of each run in `folder`, by the run's name; none without a folder."""
+    if folder is None:
+        return lambda name: None
+    return lambda name: Checkpoint(folder / f"{name}.safetensors", key + name)

@@ -227,12 +227,7 @@ def train_multilabel(
     key = ""
     if checkpoints is not None:
         key = files.fingerprint(vars(options), X, Y, K, np.array(masks), validation)
-
-    def checkpoint(name: str) -> files.Checkpoint | None:
-        if checkpoints is None:
-            return None
-        return files.Checkpoint(checkpoints / f"{name}.safetensors", key + name)
-
+    checkpoint = files.checkpoints_in(checkpoints, key)
     options, pilot = _with_pilots(
         X, Y, K, masks[: options.members], validation, options, checkpoint
     )

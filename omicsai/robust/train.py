@@ -17,7 +17,7 @@ from omicsai.errors import InputError
 from omicsai.robust.attention import new_light_attention, on_residues
 from omicsai.robust.calibration import Scaling as CalibrationScaling
 from omicsai.robust.calibration import fit_calibration
-from omicsai.robust.checkpoint import Checkpoint, fingerprint
+from omicsai.robust.checkpoint import checkpoints_in, fingerprint
 from omicsai.robust.conformal import label_scores
 from omicsai.robust.detection import Detector, Judgement, fit_detector
 from omicsai.robust.fit import HISTORY, Fitted, Watched, fit_members
@@ -191,11 +191,6 @@ def train_classifier(
             return new_light_attention(members, *sizes)
         return new_head(head, members, *sizes)
 
-    def checkpoint(name: str) -> Checkpoint | None:
-        if checkpoints is None:
-            return None
-        return Checkpoint(checkpoints / f"{name}.safetensors", key + name)
-
     key = ""
     if checkpoints is not None:
         clusters = np.unique(cluster, return_inverse=True)[1]
@@ -203,6 +198,7 @@ def train_classifier(
             X, *(features if ragged else ()), Q, learning, validation, fold_of, clusters,
         )  # fmt: skip
         key = fingerprint(vars(options), *arrays)
+    checkpoint = checkpoints_in(checkpoints, key)
     ridges: list[Ridge] = []  # of the first mask of each call of fit
     settled, pilot = options, PILOT.frame([])
     if options.head != "ridge":
