@@ -255,7 +255,7 @@ class LearningOptions(Section):
     loss: Loss | None = Field(
         None,
         description="loss of the model; empty: proselflc, sce or elr, whichever ends best "
-        "in pilot runs",
+        "in pilot runs, or label_smoothing if that is clearly ahead",
     )
     head: Literal["linear", "mlp", "light_attention"] | None = Field(
         None,
@@ -323,10 +323,10 @@ class TrainOptions(LearningOptions):
         description="training sequences without a label: left out, given what the model "
         "knows (proselflc), or a random label (a stress test)",
     )
-    calibration: Literal["temperature", "vector"] = Field(
-        "temperature",
+    calibration: Literal["temperature", "vector"] | None = Field(
+        None,
         description="probabilities from scores by one number, or by a scale and a bias "
-        "for each class (needs many sequences of each in the validation part)",
+        "for each class; empty: what explains held-out validation labels better",
     )
     mislabels: Literal["report", "downweight", "drop", "correct"] = Field(
         "report",

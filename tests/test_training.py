@@ -22,13 +22,14 @@ from omicsai.robust.attention import (
     new_light_attention,
     on_residues,
 )
+from omicsai.robust.calibration import choose_scaling
 from omicsai.robust.fit import Watched, fit_members
 from omicsai.robust.heads import new_head, on_vectors
 from omicsai.robust.margins import area_under_margin
 from omicsai.robust.model import save_classifier
 from omicsai.robust.objectives import new_objective
 from omicsai.robust.optimiser import AdamW
-from omicsai.robust.pilot import DECAYS, PILOT, best_times
+from omicsai.robust.pilot import DECAYS, PILOT, best_times, ranked
 from omicsai.robust.sampling import class_weights, generator_of, new_sampler
 
 QUICK = Options(
@@ -162,13 +163,17 @@ def test_loss_and_decay_left_open_are_chosen_by_validation_accuracy():
     assert list(trained.pilot.columns) == PILOT.names
     tried = trained.pilot.groupby(["head", "loss"])["weight_decay"].agg(set)
     assert tried.to_dict() == {
-        ("mlp", loss): set(DECAYS) for loss in ("proselflc", "sce", "elr")
+        ("mlp", loss): set(DECAYS)
+        for loss in ("proselflc", "sce", "elr", "label_smoothing")
     }
     assert (trained.pilot["transit"].isna() == (trained.pilot["loss"] != "proselflc")).all()
-    assert trained.pilot["validation_accuracy"].is_monotonic_decreasing
-    for _, equal in trained.pilot.groupby("validation_accuracy"):
+    best, others = trained.pilot.iloc[0], trained.pilot.iloc[1:]
+    assert others["validation_accuracy"].is_monotonic_decreasing
+    for _, equal in others.groupby("validation_accuracy"):
         assert equal["validation_nll"].is_monotonic_increasing
-    best = trained.pilot.iloc[0]
+    if best["loss"] != "label_smoothing":
+        robust = trained.pilot[trained.pilot["loss"] != "label_smoothing"]
+        assert best["validation_accuracy"] == robust["validation_accuracy"].max()
     settings = trained.classifier.settings
     for name in ("head", "loss", "weight_decay"):
         assert settings[name] == best[name]
@@ -179,6 +184,73 @@ def test_loss_and_decay_left_open_are_chosen_by_validation_accuracy():
     for name, value in by_hand.classifier.parameters.items():
         np.testing.assert_array_equal(value, trained.classifier.parameters[name])
     assert by_hand.pilot.empty
+
+
+def candidates(*losses: str) -> list[dict]:
+    return [{"loss": loss, "validation_nll": 1.0} for loss in losses]
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "first"),
+    [
+        (6, 5, "sce"),  # ahead by less than half a standard error of the difference
+        (20, 5, "label_smoothing"),
+        (5, 6, "sce"),
+    ],
+)
+def test_label_smoothing_is_taken_only_if_it_is_clearly_ahead(better, worse, first):
+    rows = candidates("sce", "label_smoothing", "elr")
+    votes = np.zeros((3, 100))
+    votes[:2, 30:80] = 1
+    votes[1, :better] = 1
+    votes[0, 30 - worse : 30] = 1
+    for row, one in zip(rows, votes, strict=True):
+        row["validation_accuracy"] = one.mean()
+    order = ranked(rows, votes)
+    assert rows[order[0]]["loss"] == first
+    assert order[-1] == 2
+    only = candidates("label_smoothing", "label_smoothing")
+    for row, accuracy in zip(only, (0.5, 0.6), strict=True):
+        row["validation_accuracy"] = accuracy
+    assert ranked(only, votes[:2]) == [1, 0]
+
+
+def scores_of(labels, scale, bias, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(len(labels), 3)) + 2 * np.eye(3)[labels]
+    return (2 * scores - bias) / scale  # of softmax(2 * scores), the true posterior
+
+
+@pytest.mark.parametrize(
+    ("bias", "wanted"), [((0.0, 0.0, 0.0), "temperature"), ((0.0, 2.0, -2.0), "vector")]
+)
+def test_the_scaling_is_what_explains_held_out_clusters(bias, wanted):
+    labels = np.random.default_rng(1).integers(3, size=300)
+    scores = scores_of(labels, 3.0, np.array(bias), seed=2)
+    cluster = np.repeat(np.arange(150), 2)
+    assert choose_scaling(scores, labels, cluster) == wanted
+    order = np.random.default_rng(3).permutation(300)
+    assert choose_scaling(scores[order], labels[order], cluster[order]) == wanted
+    # a class of four clusters gets no scale of its own
+    few = (labels != 2) | (np.cumsum(labels == 2) <= 4)
+    cluster = np.arange(300)
+    rare = scores[few], labels[few], cluster[few]
+    assert choose_scaling(*rare) == "temperature"
+
+
+def test_calibration_left_open_is_chosen_and_recorded():
+    problem = blobs()
+    calibrations = {
+        name: train_classifier(*problem, None, replace(QUICK, calibration=name)).classifier
+        for name in ("temperature", "vector", None)
+    }
+    chosen = calibrations[None]
+    assert chosen.settings["calibration"] in ("temperature", "vector")
+    by_hand = calibrations[chosen.settings["calibration"]].calibration
+    np.testing.assert_array_equal(chosen.calibration.scale, by_hand.scale)
+    balanced = replace(QUICK, calibration=None, imbalance="logits")
+    settings = train_classifier(*problem, None, balanced).classifier.settings
+    assert settings["calibration"] == "temperature"
 
 
 def test_a_given_head_is_the_one_that_is_tried():

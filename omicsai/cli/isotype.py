@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         Options(
             loss=options.loss, head=options.head, members=options.members,
             epochs=options.epochs, weight_decay=10.0, scaling="common",
-            seed=arguments.seed,
+            calibration="temperature", seed=arguments.seed,
         ),
     )  # fmt: skip
     examples = EXAMPLES.frame(

@@ -8,7 +8,7 @@ speaks of the true class.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ __all__ = [
     "adaptive_calibration_error",
     "brier_score",
     "calibrated_loss",
+    "choose_scaling",
     "cluster_weights",
     "expected_calibration_error",
     "fit_calibration",
@@ -29,6 +30,8 @@ __all__ = [
 Scaling = Literal["temperature", "vector"]
 WIDEST = np.log(100.0)  # temperatures from 1/100 to 100
 PENALTY = 1e-3  # on squared biases and deviations of log scales from their mean
+FOLDS = 5
+LEAST_CLUSTERS = 5  # of a class, for a scale and a bias of its own
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,47 @@ def fit_calibration(
         for start in (0.0, 1.0)
     ]
     return unpack(min(fits, key=lambda fit: fit.fun).x)
+
+
+def choose_scaling(
+    logits: NDArray,
+    labels: NDArray[np.int64],
+    cluster: NDArray,
+    *,
+    transition: NDArray | None = None,
+) -> Scaling:
+    """Scaling that explains the labels of clusters better that it was not fitted to.
+
+    Cross-validation over five folds of clusters, every cluster with one vote.
+
+    Parameters
+    ----------
+    logits, labels, cluster, transition
+        As in `fit_calibration`.
+
+    Returns
+    -------
+    str
+        ``"temperature"`` too where some class has fewer than five clusters.
+    """
+    names, inverse = np.unique(cluster, return_inverse=True)
+    homes = np.unique(np.stack([labels, inverse]), axis=1)[0]
+    if np.bincount(homes, minlength=logits.shape[1]).min() < LEAST_CLUSTERS:
+        return "temperature"
+    order = np.random.default_rng(0).permutation(len(names))
+    fold = (order % FOLDS)[inverse]
+    weights = cluster_weights(cluster)
+    losses: dict[Scaling, float] = {}
+    for scaling in get_args(Scaling):
+        losses[scaling] = 0.0
+        for held in (fold == k for k in range(FOLDS)):
+            found = fit_calibration(
+                logits[~held], labels[~held], cluster[~held],
+                scaling=scaling, transition=transition,
+            )  # fmt: skip
+            seen = found.recorded(logits[held])[np.arange(held.sum()), labels[held]]
+            losses[scaling] -= float(weights[held] @ np.log(np.maximum(seen, 1e-300)))
+    return min(losses, key=lambda scaling: losses[scaling])
 
 
 def calibrated_loss(logits: NDArray, labels: NDArray[np.int64], cluster: NDArray) -> float:

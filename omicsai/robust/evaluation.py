@@ -41,7 +41,7 @@ CALIBRATION = Table(
     "calibration",
     (
         Column("model", "text", "'model' or 'control'"),
-        Column("calibrated", "boolean", "after (true) or before temperature scaling"),
+        Column("calibrated", "boolean", "after (true) or before calibration"),
         Column("bin", "integer", "bin of confidence, from 1"),
         Column("sequences", "integer", "sequences in the bin"),
         Column(

@@ -59,7 +59,8 @@ class Options:
     ----------
     loss
         Name of a loss, see `omicsai.robust.options.LOSSES`; ``None`` takes ProSelfLC,
-        SCE or ELR, whichever ends best in pilot runs.
+        SCE or ELR, whichever ends best in pilot runs, or label smoothing if that is
+        clearly ahead of them.
     head, hidden, dropout
         ``"linear"``, ``"mlp"``, or for embeddings of each residue ``"light_attention"``;
         ``None`` takes the mlp (for residues light attention).
@@ -101,7 +102,10 @@ class Options:
         label, ``"downweight"`` gives every label no more weight than the probability that
         it is right, the rest to the other classes; the model is then trained again.
     calibration
-        ``"temperature"`` or ``"vector"``, see `omicsai.robust.calibration.fit_calibration`.
+        ``"temperature"`` or ``"vector"``, see `omicsai.robust.calibration.fit_calibration`;
+        ``None`` takes what explains held-out validation labels better, but a temperature
+        where classes are balanced on purpose (``imbalance``, the head ``"ridge"``), because
+        biases would undo that.
     seed
         Seed of initial weights and batches.
     """
@@ -125,6 +129,6 @@ class Options:
     target_gradient: bool = False
     target_memory: float = 0.0
     scaling: Scaling = "each"
-    calibration: CalibrationScaling = "temperature"
+    calibration: CalibrationScaling | None = None
     mislabels: Mislabels = "report"
     seed: int = 1

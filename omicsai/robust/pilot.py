@@ -25,11 +25,15 @@ from omicsai.robust.heads import Forward, Head, Parameters
 from omicsai.robust.options import Loss, Options
 from omicsai.tables import Column, Table
 
-__all__ = ["DECAYS", "PILOT", "best_times", "settle"]
+__all__ = ["DECAYS", "PILOT", "best_times", "ranked", "settle"]
 
 logger = logging.getLogger(__name__)
 
 LOSSES_TRIED: tuple[Loss, ...] = ("proselflc", "sce", "elr")
+# better where labels are right, worse where they are not: it has to be ahead by so many
+# standard errors of the difference over clusters
+CHALLENGER: Loss = "label_smoothing"
+AHEAD = 0.5
 TIMER: Loss = "cross_entropy"  # its validation losses set the transits
 DECAYS = (0.3, 3.0, 10.0, 30.0)
 SEEDS = 2  # of each candidate
@@ -71,8 +75,9 @@ def settle(
 
     Cross-entropy pilots tell, for each decay, the epoch with the lowest validation loss,
     which becomes the transit of trials with ProSelfLC. The candidate that ends with the
-    highest validation accuracy is taken; of equal ones that with the lower loss. Cross
-    entropy is no candidate, and no other head is tried: both cost accuracy on
+    highest validation accuracy is taken; of equal ones that with the lower loss. Label
+    smoothing is taken only if it is ahead of the robust losses by half a standard error.
+    Cross entropy is no candidate, and no other head is tried: both cost accuracy on
     development data, because where labels are wrong validation tells them apart badly.
 
     Parameters
@@ -97,10 +102,11 @@ def settle(
     Options
         With ``head``, ``loss`` and ``weight_decay`` set, and ``transit`` for ProSelfLC.
     pandas.DataFrame
-        The `PILOT` table, best candidate first; empty if nothing was open.
+        The `PILOT` table, the candidate taken first, then the others from the best down;
+        empty if nothing was open.
     """
     head = options.head or head
-    losses = LOSSES_TRIED if options.loss is None else (options.loss,)
+    losses = (*LOSSES_TRIED, CHALLENGER) if options.loss is None else (options.loss,)
     decays = DECAYS if options.weight_decay is None else (options.weight_decay,)
     one = len(losses) * len(decays) == 1
     if one and (losses != ("proselflc",) or options.transit is not None):
@@ -129,23 +135,27 @@ def settle(
         history = HISTORY.frame(run(TIMER).history)
         times = best_times(history, options.epochs, SEEDS).tolist()
     rows: list[dict] = []
+    votes: list[NDArray] = []
     for loss in losses:
         transits = times if loss == "proselflc" else [None] * len(decays)
-        ends: list[tuple[float | None, float | None]] = [(None, None)]
+        right = np.zeros((len(decays), 0))
+        nlls: list[float | None] = [None]
         if not one:
-            ends = _ends(run(loss, transits), forward, given, validation, cluster)
+            right, nlls = _ends(run(loss, transits), forward, given, validation, cluster)
+        votes += list(right)
         rows += [
             {
                 "head": head,
                 "loss": loss,
                 "weight_decay": decay,
                 "transit": transit,
-                "validation_accuracy": accuracy,
+                "validation_accuracy": None if one else hits.mean(),
                 "validation_nll": nll,
             }
-            for decay, transit, (accuracy, nll) in zip(decays, transits, ends, strict=True)
+            for decay, transit, hits, nll in zip(decays, transits, right, nlls, strict=True)
         ]
-    rows.sort(key=lambda row: (-(row["validation_accuracy"] or 0), row["validation_nll"]))
+    if not one:
+        rows = [rows[k] for k in ranked(rows, np.array(votes))]
     best = {name: rows[0][name] for name in ("head", "loss", "weight_decay", "transit")}
     when = f", transit at {best['transit']:.3g}" if best["transit"] is not None else ""
     logger.info(
@@ -179,20 +189,56 @@ def best_times(history: pd.DataFrame, epochs: int, repeats: int = 1) -> NDArray[
     return np.clip(best / epochs, EARLIEST_TRANSIT, LATEST_TRANSIT)
 
 
+def ranked(rows: list[dict], votes: NDArray[np.float64]) -> list[int]:
+    """Order of the candidates, the one to take first.
+
+    Parameters
+    ----------
+    rows
+        Of the `PILOT` table.
+    votes
+        (candidates, clusters) share of each cluster that a candidate predicts.
+    """
+    order = sorted(
+        range(len(rows)),
+        key=lambda k: (-rows[k]["validation_accuracy"], rows[k]["validation_nll"]),
+    )
+    robust = [k for k in order if rows[k]["loss"] != CHALLENGER]
+    if robust and robust[0] != order[0]:
+        ahead = votes[order[0]] - votes[robust[0]]
+        if ahead.mean() <= AHEAD * ahead.std() / np.sqrt(len(ahead)):
+            order.remove(robust[0])
+            order.insert(0, robust[0])
+    return order
+
+
 def _ends(
     fitted: Fitted,
     forward: Forward,
     given: Tensor,
     validation: NDArray[np.bool_],
     cluster: NDArray,
-) -> list[tuple[float | None, float | None]]:
-    """Measure accuracy and calibrated loss of each candidate, means of its seeds."""
+) -> tuple[NDArray[np.float64], list[float | None]]:
+    """Measure how each candidate ends, means of its seeds.
+
+    Returns
+    -------
+    (candidates, clusters) float64
+        Share of each validation cluster that is predicted.
+    list of float
+        Calibrated loss of each candidate.
+    """
     rows = torch.from_numpy(np.flatnonzero(validation))
     labels = given[rows].argmax(dim=-1).numpy()
-    cluster = cluster[validation]
+    names, inverse = np.unique(cluster[validation], return_inverse=True)
     with torch.inference_mode():
         logits = forward(fitted.last, rows, 0.0).numpy()
-    right = (logits.argmax(axis=-1) == labels) @ cluster_weights(cluster) / len(labels)
-    losses = [calibrated_loss(one, labels, cluster) for one in logits]
-    ends = np.reshape([right, losses], (2, -1, SEEDS)).mean(axis=-1)
-    return list(zip(*ends.tolist(), strict=True))
+    right = [
+        np.bincount(inverse, hits, minlength=len(names)) / np.bincount(inverse)
+        for hits in logits.argmax(axis=-1) == labels
+    ]
+    losses = [calibrated_loss(one, labels, cluster[validation]) for one in logits]
+    return (
+        np.reshape(right, (-1, SEEDS, len(names))).mean(axis=1),
+        np.reshape(losses, (-1, SEEDS)).mean(axis=1).tolist(),
+    )

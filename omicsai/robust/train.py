@@ -16,7 +16,7 @@ from torch import Tensor
 from omicsai.errors import InputError
 from omicsai.robust.attention import new_light_attention, on_residues
 from omicsai.robust.calibration import Scaling as CalibrationScaling
-from omicsai.robust.calibration import fit_calibration
+from omicsai.robust.calibration import choose_scaling, fit_calibration
 from omicsai.robust.checkpoint import checkpoints_in, fingerprint
 from omicsai.robust.conformal import label_scores
 from omicsai.robust.detection import Detector, Judgement, fit_detector
@@ -264,18 +264,27 @@ def train_classifier(
         logits = all_logits(forward, seeds, len(code)).mean(axis=0)
         held_out[validation] = logits[validation]
     of_validation = np.flatnonzero(validation), code[validation], cluster[validation]
+    scaling = options.calibration
+    if scaling is None:
+        balanced = head == "ridge" or options.imbalance != "none"
+        scaling = (
+            "temperature"
+            if balanced
+            else choose_scaling(
+                logits[validation], *of_validation[1:], transition=detector.transition
+            )
+        )
     classifier = Classifier(
         classes=classes,
         parameters={name: value.numpy() for name, value in seeds.items()},
         mean=mean,
         scale=scale,
-        **_calibration(
-            logits[validation], *of_validation[1:], detector, options.calibration
-        ),
+        **_calibration(logits[validation], *of_validation[1:], detector, scaling),
         reference=X.numpy(),
         novelty_calibration=novelty_calibration(X.numpy(), cluster),
         settings={
             **vars(settled),
+            "calibration": scaling,
             "best_epochs": fitted.best_epoch[: options.members].tolist(),
         },
     )

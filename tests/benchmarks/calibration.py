@@ -4,9 +4,10 @@
 
 For each seed, three fifths of the clusters of a set train a classifier, one validates and
 calibrates it, one tests it against the true labels, with no noise and with 20 % and 40 %
-of all labels but the test's made wrong. Intervals resample clusters, the same for all
-seeds, whose test parts differ. Each run is kept in WORK/calibration; a second call adds
-what is missing.
+of all labels but the test's made wrong. Coverage is measured with one vote for each
+protein and with one for each cluster; the calibration promises the latter. Intervals
+resample clusters, the same for all seeds, whose test parts differ. Each run is kept in
+WORK/calibration; a second call adds what is missing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from numpy.typing import NDArray
 
 from omicsai.progress import track
 from omicsai.robust import Options, train_classifier
-from omicsai.robust.calibration import Calibration, Scaling, fit_calibration
+from omicsai.robust.calibration import (
+    Calibration,
+    Scaling,
+    choose_scaling,
+    cluster_weights,
+    fit_calibration,
+)
 from omicsai.robust.conformal import label_scores, prediction_sets
 from omicsai.robust.detection import Detector
 from omicsai.robust.metrics import metric_draws, resampled_weights
@@ -31,7 +38,7 @@ from tests.benchmarks.real_data import SETS, Labelled, clusters, homology_folds
 COVERAGES = (0.8, 0.9, 0.95)
 SHOWN = ("accuracy", "nll", "brier", "ece", "adaptive_ece")
 RESAMPLES = 200
-SCALINGS: tuple[Scaling, ...] = ("temperature", "vector")
+SCALINGS: tuple[Scaling | None, ...] = ("temperature", "vector", None)
 NOISES = (("none", 0.0), ("symmetric", 0.2), ("symmetric", 0.4), ("class", 0.2))
 
 
@@ -102,13 +109,13 @@ def calibrated(
     tables = []
     for scaling in SCALINGS:
         for how, (transition, detector) in ways.items():
-            found = fit_calibration(
-                z[held], given[held], cluster[held], scaling=scaling, transition=transition
-            )
+            labelled = z[held], given[held], cluster[held]
+            chosen = scaling or choose_scaling(*labelled, transition=transition)
+            found = fit_calibration(*labelled, scaling=chosen, transition=transition)
             measured = measure(
                 found, z, given, data.code, cluster, held, test, weights[:, test], detector
             )
-            tables.append(measured.assign(calibration=f"{scaling}, {how}"))
+            tables.append(measured.assign(calibration=f"{scaling or 'chosen'}, {how}"))
     return pd.concat(tables)
 
 
@@ -134,11 +141,13 @@ def measure(
     rows = np.arange(test.sum())
     for coverage in COVERAGES:
         sets = prediction_sets(P, scores, coverage=coverage)
-        for name, value in (
-            ("coverage", sets[rows, true[test]]),
-            ("labels per set", sets.sum(axis=1)),
+        hit = sets[rows, true[test]]
+        for name, value, voting in (
+            ("coverage", hit, weights),
+            ("coverage, by cluster", hit, weights * cluster_weights(cluster[test])),
+            ("labels per set", sets.sum(axis=1), weights),
         ):
-            found[f"{name} {coverage:g}"] = weights @ value / weights.sum(axis=1)
+            found[f"{name} {coverage:g}"] = voting @ value / voting.sum(axis=1)
     return pd.DataFrame(found)
 
 
