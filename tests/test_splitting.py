@@ -28,6 +28,7 @@ from omicsai.homology.audit import Checked, align_between, audit_split, cross, s
 from omicsai.homology.graph import adjacency, capped_linkage, components, star_clusters
 from omicsai.homology.plan import Plan
 from omicsai.homology.schemes import family_groups, ordered_parts, value_groups
+from omicsai.homology.search import search_pairs
 from omicsai.homology.strata import category_shares, quantile_strata, strata_of
 from omicsai.sequences import Sequence
 from omicsai.sequences.alphabet import AMINO_ACIDS
@@ -484,6 +485,58 @@ def test_larger_sets_are_searched_between_parts_until_nothing_is_found(
     assert not Definition().holds(sample.pairs).any()
 
 
+@given(
+    st.lists(st.integers(20, 900), min_size=1, max_size=25),
+    st.lists(st.integers(20, 900), max_size=25),
+    st.booleans(),
+)
+def test_of_every_pair_the_shorter_sequence_is_a_query(some, more, long):
+    lengths = np.array([*some, *more])
+    queries, targets = np.arange(len(some)), np.arange(len(some), len(lengths))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(search_module, "LEAST_CELLS_AT_A_TIME", 1 if long else 3e10)
+        jobs = search_module._jobs(queries, targets, lengths, exhaustive=True)
+        same = search_module._jobs(queries, queries, lengths, exhaustive=True)
+    for found, wanted in (
+        (jobs, {(q, t) for q in queries for t in targets}),
+        (same, set(combinations(queries, 2))),
+    ):
+        seen = {(q, t) for job in found for q in job[0] for t in job[1]}
+        assert {tuple(sorted(pair)) for pair in seen if pair[0] != pair[1]} == wanted
+        for a, b in wanted:
+            short, long_ = (a, b) if lengths[a] <= lengths[b] else (b, a)
+            equal = lengths[a] == lengths[b]
+            assert (short, long_) in seen or (equal and (long_, short) in seen)
+        for job in found:
+            below = [(lengths[side] < search_module.SHORT) for side in job]
+            assert all(one.all() or not one.any() for one in below)
+
+
+def test_a_short_and_a_long_sequence_are_a_pair_whichever_is_the_query():
+    """MMseqs2's E-value of a long query is some hundred times that of a short one."""
+    rng = np.random.default_rng(4)
+
+    def anything(n):
+        return "".join(rng.choice(list(AMINO_ACIDS), n))
+
+    short, definition = anything(66), Definition(0.3, 0.5)
+    others = [anything(90) for _ in range(4000)]
+    crowd, alone = np.array([0, *range(2, 4002)]), np.array([1])
+    borderline = 0
+    for kept in range(15, 23):
+        changed = list(short)
+        for i in rng.permutation(66)[kept:]:
+            changed[i] = anything(1)
+        residues = [short, anything(400) + "".join(changed) + anything(450), *others]
+        one, two = (
+            search_pairs(residues, queries, targets, definition)
+            for queries, targets in ((crowd, alone), (alone, crowd))
+        )
+        assert len(one) == len(two)
+        borderline += len(one) > 0 and one.evalue.min() > 1e-5
+    assert borderline
+
+
 def test_a_killed_split_goes_on_after_its_finished_searches(
     proteins, labels, made, monkeypatch, tmp_path, caplog
 ):
@@ -512,7 +565,7 @@ def test_a_killed_split_goes_on_after_its_finished_searches(
     rest = calls.count("ungappedprefilter")
     pd.testing.assert_frame_equal(first.split, made.split)
     every = sorted((tmp_path / "done").iterdir())
-    assert len(every) > rest == search_module.TRIANGLE_CHUNKS - 3
+    assert len(every) > rest == search_module.PIECES - 3
     every[0].write_bytes(every[0].read_bytes()[:-40])
     every[1].write_bytes(b"")
     killed_at(None)
@@ -521,7 +574,7 @@ def test_a_killed_split_goes_on_after_its_finished_searches(
     assert caplog.text.count("is damaged") == 2
     killed_at(None)
     split_sequences(proteins, labels, folds=3, identity=0.4, done=tmp_path / "done")
-    assert calls.count("ungappedprefilter") == search_module.TRIANGLE_CHUNKS
+    assert calls.count("ungappedprefilter") == search_module.PIECES
 
 
 def test_a_full_disk_costs_the_memory_of_searches_not_the_split(

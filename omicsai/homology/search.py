@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ UNSURE_IDENTITY = 0.1
 UNSURE_COVERAGE = 0.2
 CELLS_AT_A_TIME = 1e12  # dynamic-programming cells of a chunk: about half a minute of a CPU
 LEAST_CELLS_AT_A_TIME = 3e10  # below, starting the programs takes longer
-TRIANGLE_CHUNKS = 8  # of all against all: one more of them saves less than 1 % of the work
+PIECES = 8  # by length: of more, few pairs are examined twice
 SMALL_RESIDUES = 10_000_000  # up to here the table of 6-mers costs more than it saves
 KMER_HITS = 4000  # candidates of a query that the k-mer prefilter passes on
 ROWS_AT_A_TIME = 500_000
@@ -178,16 +177,12 @@ def search_pairs(
     )  # fmt: skip
     found: list[Pairs] = []
     unsure: list[Pairs] = []
-    # neighbouring jobs share their targets, and so the database of them
-    shared = groupby(track(jobs, total=len(jobs), label=label), key=lambda job: id(job[1]))
-    for _, some_jobs in shared:
-        with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as folder:
-            for job in some_jobs:
-                asked = [*what, *(side.astype(np.int64).tobytes() for side in job)]
-                pairs = remembered(done, asked, partial(search, job, Path(folder)))
-                found.append(pairs.select(reported.holds(pairs)))
-                if four_ways:
-                    unsure.append(pairs.select(_unsure(pairs, definition)))
+    for job in track(jobs, total=len(jobs), label=label):
+        asked = [*what, *(side.astype(np.int64).tobytes() for side in job)]
+        pairs = remembered(done, asked, partial(search, job))
+        found.append(pairs.select(reported.holds(pairs)))
+        if four_ways:
+            unsure.append(pairs.select(_unsure(pairs, definition)))
     rest = Pairs.concatenate(unsure)
     again = partial(_align_again, residues, near=near, lengths=lengths, threads=threads)
     listed = np.unique(np.stack([rest.first, rest.second]), axis=1)
@@ -214,7 +209,6 @@ def _unsure(pairs: Pairs, definition: Definition) -> NDArray[np.bool_]:
 def _search(
     residues: Sequence[str],
     job: tuple[NDArray, NDArray],
-    folder: Path,
     *,
     either: tuple[Definition, Definition],
     lengths: NDArray,
@@ -222,16 +216,11 @@ def _search(
     least_score: int,
     threads: int,
 ) -> Pairs:
-    """Align the candidates of a job: alignments that hold by either definition.
-
-    The database of its targets stays in `folder`, for the next job.
-    """
+    """Align the candidates of a job: alignments that hold by either definition."""
     wanted = replace(either[0], identity=min(d.identity for d in either))
-    target = folder / "target"
-    if not target.exists():
-        make_database(target, residues, job[1])
-    with tempfile.TemporaryDirectory(dir=folder) as name:
+    with tempfile.TemporaryDirectory(prefix="omicsai-mmseqs-") as name:
         query = make_database(Path(name) / "query", residues, job[0])
+        target = make_database(Path(name) / "target", residues, job[1])
         candidates = _candidates(
             query, target, job, lengths, sensitivity, least_score, threads
         )
@@ -335,43 +324,61 @@ def _align_again(
 def _jobs(
     queries: NDArray, targets: NDArray, lengths: NDArray, *, exhaustive: bool
 ) -> list[tuple[NDArray, NDArray]]:
-    """Cut a search into jobs: (queries, targets) of each; short sequences go apart."""
+    """Cut a search into jobs: (queries, targets) of each.
+
+    Where every pair is examined the shorter of two sequences is the query, or each is in
+    turn: by MMseqs2 a long query gets an E-value some hundred times that of the same
+    alignment with a short one. Sequences below 100 residues go apart.
+    """
     if not exhaustive:
-        return _chunks(queries, targets, lengths, 100 * CELLS_AT_A_TIME, triangle=1)
-    short, long = queries[lengths[queries] < SHORT], queries[lengths[queries] >= SHORT]
-    if np.array_equal(queries, targets):
-        kinds = [(short, short), (short, long), (long, long)]
-    else:
-        other = targets[lengths[targets] >= SHORT]
-        kinds = [(short, targets), (long, targets[lengths[targets] < SHORT]), (long, other)]
-    return [
-        job
-        for some, against in kinds
-        if len(some) and len(against)
-        for job in _chunks(some, against, lengths, CELLS_AT_A_TIME, TRIANGLE_CHUNKS)
-    ]
+        return _cut(queries, targets, lengths, 100 * CELLS_AT_A_TIME)
+    (q_short, q_long), (t_short, t_long) = (
+        (side[lengths[side] < SHORT], side[lengths[side] >= SHORT])
+        for side in (queries, targets)
+    )
+    jobs = _cut(q_short, t_long, lengths) + _facing(q_short, t_short, lengths)
+    if not np.array_equal(queries, targets):
+        jobs += _cut(t_short, q_long, lengths)
+    return jobs + _facing(q_long, t_long, lengths)
 
 
-def _chunks(
+def _facing(
+    queries: NDArray, targets: NDArray, lengths: NDArray
+) -> list[tuple[NDArray, NDArray]]:
+    """Cut a search so that each pair has the shorter sequence as a query."""
+    same = np.array_equal(queries, targets)
+    queries, targets = (
+        side[np.argsort(lengths[side], kind="stable")] for side in (queries, targets)
+    )
+    jobs = []
+    start = 0
+    for piece, _ in _cut(queries, targets, lengths, least=PIECES):
+        if same:
+            jobs.append((piece, queries[start:]))
+            start += len(piece)
+        else:
+            shortest, longest = lengths[piece[[0, -1]]]
+            jobs.append((piece, targets[lengths[targets] >= shortest]))
+            jobs.append((targets[lengths[targets] < longest], piece))
+    return [job for job in jobs if all(map(len, job))]
+
+
+def _cut(
     queries: NDArray,
     targets: NDArray,
     lengths: NDArray,
-    cells_at_a_time: float,
-    triangle: int,
+    cells_at_a_time: float = CELLS_AT_A_TIME,
+    least: int = 1,
 ) -> list[tuple[NDArray, NDArray]]:
-    """Cut a search into jobs of about equal work."""
-    same = np.array_equal(queries, targets)
+    """Cut the queries into pieces of about equal work, at least so many unless tiny."""
+    if not len(queries) or not len(targets):
+        return []
     cells = float(lengths[queries].sum()) * float(lengths[targets].sum())
     n = int(np.ceil(cells / cells_at_a_time))
-    if same:
-        n = max(n, min(triangle, int(cells / LEAST_CELLS_AT_A_TIME)))
-    if n < 2 or len(queries) < 2:
-        return [(queries, targets)]
+    n = max(n, min(least, int(cells / LEAST_CELLS_AT_A_TIME)), 1)
     work = np.cumsum(lengths[queries]).astype(float)
     ends = np.searchsorted(work, work[-1] * np.arange(1, n) / n)
-    pieces = [piece for piece in np.split(np.arange(len(queries)), ends) if len(piece)]
-    # all against all needs each pair once: a chunk searches what comes after its start
-    return [(queries[piece], queries[piece[0] :] if same else targets) for piece in pieces]
+    return [(piece, targets) for piece in np.split(queries, ends) if len(piece)]
 
 
 def _stream(table: Path, lengths: NDArray, smaller: float) -> Iterator[Pairs]:
