@@ -3,7 +3,7 @@
     python -m tests.benchmarks.real_data WORK --sets signalp deeploc --most 5000
     omicsai embed WORK/signalp.fasta --encoder omicsai-tiny --out WORK/signalp.h5
     python -m tests.benchmarks.pilots WORK --sets signalp deeploc --seeds 3 \\
-        --losses cross_entropy proselflc sce elr
+        --losses cross_entropy proselflc sce elr label_smoothing
 
 plants wrong labels in training and validation, tries every head, loss and decay, and prints
 for each way of choosing the accuracy of what it takes: on *development* data, and on test
@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from omicsai.embedding import read_embeddings
 from omicsai.progress import track
 from omicsai.robust import Options, pilot
-from omicsai.robust.calibration import cluster_weights
 from omicsai.robust.heads import on_vectors
 from omicsai.robust.laboratory import Condition, Laboratory, new_laboratory
 from omicsai.robust.metrics import resampled_weights
@@ -61,9 +60,10 @@ class Way:
     decays: tuple[float, ...] = DECAYS
     by: str = ACCURACY
     head_first: bool = False  # the head that is best with cross entropy
+    ahead: float = -np.inf  # standard errors by which label smoothing has to be ahead
 
-    def __call__(self, table: pd.DataFrame) -> int:
-        """Row that it takes."""
+    def __call__(self, table: pd.DataFrame, votes: NDArray[np.float64]) -> int:
+        """Row that it takes, by what is judged and by votes (rows, clusters)."""
         table = table.sort_values([self.by, LOSS], ascending=[self.by == LOSS, True])
         tried = table[
             table["head"].isin(self.heads) & table["weight_decay"].isin(self.decays)
@@ -71,29 +71,42 @@ class Way:
         if self.head_first:
             plain = tried[tried["loss"] == "cross_entropy"]
             tried = tried[tried["head"] == plain["head"].iloc[0]]
-        return int(tried[tried["loss"].isin(self.losses)].index[0])
+        tried = tried[tried["loss"].isin(self.losses)]
+        best = int(tried.index[0])
+        rivals = tried[tried["loss"] != pilot.CHALLENGER]
+        if len(rivals) and best != rivals.index[0]:
+            ahead = votes[best] - votes[rivals.index[0]]
+            if ahead.mean() <= self.ahead * ahead.std() / np.sqrt(len(ahead)):
+                return int(rivals.index[0])
+        return best
 
 
 def ways(losses: list[str]) -> dict[str, Way]:
     """Ways of choosing, the package's first."""
-    package, every = pilot.LOSSES_TRIED, tuple(losses)
+    package, every = (*pilot.LOSSES_TRIED, pilot.CHALLENGER), tuple(losses)
     mlp = ("mlp",)
     found = {
-        "as the package": Way(package, mlp, pilot.DECAYS),
+        "as the package": Way(package, mlp, pilot.DECAYS, ahead=pilot.AHEAD),
+        "label smoothing as the others": Way(package, mlp, pilot.DECAYS),
+        "label smoothing from 1 standard error on": Way(
+            package, mlp, pilot.DECAYS, ahead=1.0
+        ),
         "as the package, by loss": Way(package, mlp, pilot.DECAYS, by=LOSS),
-        "the package's losses, both heads": Way(package),
+        "the package's losses, both heads": Way(package, ahead=pilot.AHEAD),
         "all losses": Way(every, mlp),
         "all losses, both heads": Way(every),
         "all losses, head first": Way(every, head_first=True),
     }
     for decays in (DECAYS, (0.3, 3.0, 30.0), (0.3, 3.0), (1.0, 10.0)):
-        found[f"the package's losses, decays {decays}"] = Way(package, mlp, decays)
+        found[f"the package's losses, decays {decays}"] = Way(
+            package, mlp, decays, ahead=pilot.AHEAD
+        )
     former = ("cross_entropy", "proselflc", "sce")
     found["the former default"] = Way(former, decays=(0.3, 3.0, 30.0))
     found["the former default, mlp"] = Way(former, mlp, (0.3, 3.0, 30.0))
-    for left_out in package if len(package) > 1 else ():
+    for left_out in package:
         rest = tuple(loss for loss in package if loss != left_out)
-        found[f"without {left_out}"] = Way(rest, mlp, pilot.DECAYS)
+        found[f"without {left_out}"] = Way(rest, mlp, pilot.DECAYS, ahead=pilot.AHEAD)
     return found | {name: Way((name,), mlp) for name in losses}
 
 
@@ -106,8 +119,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=OPTIONS.batch_size)
     parser.add_argument(
-        "--losses", nargs="+", choices=LOSSES, default=[pilot.TIMER, *pilot.LOSSES_TRIED]
-    )
+        "--losses", nargs="+", choices=LOSSES,
+        default=[pilot.TIMER, *pilot.LOSSES_TRIED, pilot.CHALLENGER],
+    )  # fmt: skip
     arguments = parser.parse_args()
     options = replace(OPTIONS, members=arguments.seeds, batch_size=arguments.batch_size)
     laboratories = {
@@ -180,7 +194,7 @@ def trial(
     head: str,
     losses: list[str],
 ) -> tuple[pd.DataFrame, NDArray[np.int16]]:
-    """Run the pilots of one head, as `settle` does for each."""
+    """Run the pilots of one head, as `settle` does for each; label smoothing always."""
     rows = torch.arange(len(laboratory.code))
     measure, found = pilot._ends, {}
 
@@ -189,14 +203,17 @@ def trial(
         with torch.inference_mode():
             predicted = forward(fitted.last, rows, 0.0).argmax(dim=-1).numpy()
         each = predicted.reshape(-1, pilot.SEEDS, len(rows))
-        found.update(zip(ends, each, strict=True))
+        votes, nlls = ends
+        keys = zip([one.mean() for one in votes], nlls, strict=True)
+        found.update(zip(keys, each, strict=True))
         return ends
 
+    tried = tuple(loss for loss in losses if loss != pilot.CHALLENGER)
     began = time.process_time()
     options = replace(laboratory.options, **OPEN, head=head, seed=seed)
     with (
         patch.object(pilot, "_ends", measured),
-        patch.object(pilot, "LOSSES_TRIED", tuple(losses)),
+        patch.object(pilot, "LOSSES_TRIED", tried),
         patch.object(pilot, "DECAYS", DECAYS),
     ):
         _, table = pilot.settle(
@@ -233,27 +250,29 @@ def judged(
     right = (predicted[..., test] == laboratory.code[test]).mean(axis=1)
     accuracy = right @ weights.T / weights.sum(axis=1)  # (candidates, resamples)
     compared = ways(losses)
-    found = {name: accuracy[way(table)] for name, way in compared.items()}
+    names, member = np.unique(laboratory.cluster[validation], return_inverse=True)
+    agree, true = (
+        np.stack([np.bincount(member, one) / np.bincount(member) for one in hits])
+        for hits in (
+            (predicted[..., validation] == labels[validation]).mean(axis=1)
+            for labels in (given, laboratory.code)
+        )
+    )
+    found = {name: accuracy[way(table, agree)] for name, way in compared.items()}
     found["best in hindsight"] = accuracy[accuracy[:, 0].argmax()]
     result = pd.DataFrame(found)
-    votes = cluster_weights(laboratory.cluster[validation])
-    agree, true = (
-        (predicted[..., validation] == labels[validation]).mean(axis=1) * votes
-        for labels in (given, laboratory.code)
-    )
-    names, member = np.unique(laboratory.cluster[validation], return_inverse=True)
     rng = np.random.default_rng(1)
     developed = pd.DataFrame(0.0, index=[DEVELOPMENT], columns=result.columns)
     for _ in range(HALVINGS):
-        half = rng.permutation(len(names))[member] % 2 == 0
+        half = rng.permutation(len(names)) % 2 == 0
         for chooses in (half, ~half):
-            share = agree[:, chooses].sum(axis=1) / votes[chooses].sum()
-            truth = true[:, ~chooses].sum(axis=1) / votes[~chooses].sum()
+            votes, truth = agree[:, chooses], true[:, ~chooses].mean(axis=1)
+            judging = table.assign(**{ACCURACY: votes.mean(axis=1)})
             for name, way in compared.items():
-                developed[name] += truth[way(table.assign(**{ACCURACY: share}))]
+                developed[name] += truth[way(judging, votes)]
             developed["best in hindsight"] += truth.max()
     result = pd.concat([result, developed / (2 * HALVINGS)])
-    first = table.iloc[compared["as the package"](table)]
+    first = table.iloc[compared["as the package"](table, agree)]
     return result, dict(first[["head", "loss", "weight_decay"]])
 
 
