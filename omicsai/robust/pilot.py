@@ -25,7 +25,7 @@ from omicsai.robust.heads import Forward, Head, Parameters
 from omicsai.robust.options import Loss, Options
 from omicsai.tables import Column, Table
 
-__all__ = ["DECAYS", "PILOT", "best_times", "ranked", "settle"]
+__all__ = ["DECAYS", "PILOT", "best_times", "is_ahead", "ranked", "settle"]
 
 logger = logging.getLogger(__name__)
 
@@ -204,12 +204,18 @@ def ranked(rows: list[dict], votes: NDArray[np.float64]) -> list[int]:
         key=lambda k: (-rows[k]["validation_accuracy"], rows[k]["validation_nll"]),
     )
     robust = [k for k in order if rows[k]["loss"] != CHALLENGER]
-    if robust and robust[0] != order[0]:
-        ahead = votes[order[0]] - votes[robust[0]]
-        if ahead.mean() <= AHEAD * ahead.std() / np.sqrt(len(ahead)):
-            order.remove(robust[0])
-            order.insert(0, robust[0])
+    if robust and robust[0] != order[0] and not is_ahead(votes[order[0]], votes[robust[0]]):
+        order.remove(robust[0])
+        order.insert(0, robust[0])
     return order
+
+
+def is_ahead(
+    votes: NDArray[np.float64], others: NDArray[np.float64], errors: float = AHEAD
+) -> bool:
+    """Whether votes (clusters,) exceed others by so many standard errors."""
+    ahead = votes - others
+    return bool(ahead.mean() > errors * ahead.std() / np.sqrt(len(ahead)))
 
 
 def _ends(

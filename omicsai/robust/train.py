@@ -265,14 +265,11 @@ def train_classifier(
         held_out[validation] = logits[validation]
     of_validation = np.flatnonzero(validation), code[validation], cluster[validation]
     scaling = options.calibration
+    if scaling is None and (head == "ridge" or options.imbalance != "none"):
+        scaling = "temperature"
     if scaling is None:
-        balanced = head == "ridge" or options.imbalance != "none"
-        scaling = (
-            "temperature"
-            if balanced
-            else choose_scaling(
-                logits[validation], *of_validation[1:], transition=detector.transition
-            )
+        scaling = choose_scaling(
+            logits[validation], *of_validation[1:], transition=detector.transition
         )
     classifier = Classifier(
         classes=classes,

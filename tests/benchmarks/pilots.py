@@ -60,7 +60,7 @@ class Way:
     decays: tuple[float, ...] = DECAYS
     by: str = ACCURACY
     head_first: bool = False  # the head that is best with cross entropy
-    ahead: float = -np.inf  # standard errors by which label smoothing has to be ahead
+    ahead: float | None = None  # standard errors by which label smoothing has to be ahead
 
     def __call__(self, table: pd.DataFrame, votes: NDArray[np.float64]) -> int:
         """Row that it takes, by what is judged and by votes (rows, clusters)."""
@@ -74,11 +74,10 @@ class Way:
         tried = tried[tried["loss"].isin(self.losses)]
         best = int(tried.index[0])
         rivals = tried[tried["loss"] != pilot.CHALLENGER]
-        if len(rivals) and best != rivals.index[0]:
-            ahead = votes[best] - votes[rivals.index[0]]
-            if ahead.mean() <= self.ahead * ahead.std() / np.sqrt(len(ahead)):
-                return int(rivals.index[0])
-        return best
+        if self.ahead is None or not len(rivals) or best == rivals.index[0]:
+            return best
+        rival = int(rivals.index[0])
+        return best if pilot.is_ahead(votes[best], votes[rival], self.ahead) else rival
 
 
 def ways(losses: list[str]) -> dict[str, Way]:
